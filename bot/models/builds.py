@@ -1,0 +1,135 @@
+"""A build's life, from its worker's side.
+
+Every transition is one conditional UPDATE: whoever changes the row first has it,
+and a worker whose build was superseded, cancelled or given to another learns so
+from the answer `False`. Callers hold a transaction around everything that writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from bot.models.ids import now
+from bot.models.status import RUNNING, BuildStatus, DeploymentStatus
+from bot.models.tables import Build, Deployment, File
+
+# A worker renews its lease several times within this; one that is gone doesn't.
+LEASE = 60_000  # ms
+# How often a build is taken up again after our own faults (not the user's).
+LARGEST_ATTEMPTS = 3
+
+
+def claim(build_id: str, worker: str) -> bool:
+    """Take a queued build for `worker`."""
+    time = now()
+    claimed: int = (
+        Build.update(
+            status=BuildStatus.CLONING,
+            worker=worker,
+            attempts=Build.attempts + 1,
+            started_at=time,
+            lease_until=time + LEASE,
+        )
+        .where(Build.id == build_id, Build.status == BuildStatus.QUEUED)
+        .execute()
+    )
+    return claimed == 1
+
+
+def advance(build_id: str, worker: str, status: BuildStatus) -> bool:
+    """Enter the next running state; `False`: the build is no longer this worker's."""
+    return _change_mine(build_id, worker, status=status, lease_until=now() + LEASE)
+
+
+def renew(build_id: str, worker: str) -> bool:
+    """Keep the lease; `False`: stop, the build is no longer this worker's."""
+    return _change_mine(build_id, worker, lease_until=now() + LEASE)
+
+
+def describe(build_id: str, framework: str, logs: str) -> None:
+    Build.update(framework=framework, logs=logs).where(Build.id == build_id).execute()
+
+
+def succeed(
+    build_id: str,
+    worker: str,
+    stages: Mapping[str, float],
+    files: Iterable[tuple[str, int, str, str]],
+) -> bool:
+    """The deployment is live. `files` are (path, size, MIME type, digest)."""
+    ended = _end(build_id, worker, BuildStatus.READY, stages)
+    if ended:
+        deployment_id = Build.get_by_id(build_id).deployment_id
+        File.delete().where(File.deployment == deployment_id).execute()
+        database = File._meta.database
+        mark = database.param
+        statement = (
+            'INSERT INTO "files" ("deployment_id", "path", "size", "mime_type", "digest") '
+            f"VALUES ({mark}, {mark}, {mark}, {mark}, {mark})"
+        )
+        # peewee would build one statement of 100,000 parameters; the driver need not.
+        cursor = database.connection().cursor()
+        cursor.executemany(statement, ((deployment_id, *file) for file in files))
+        _set_deployment(deployment_id, DeploymentStatus.READY)
+    return ended
+
+
+def fail(
+    build_id: str,
+    worker: str,
+    status: BuildStatus,
+    code: str,
+    message: str,
+    stages: Mapping[str, float],
+) -> bool:
+    """The build ended without a deployment."""
+    ended = _end(build_id, worker, status, stages, error_code=code, error_message=message)
+    if ended:
+        _set_deployment(Build.get_by_id(build_id).deployment_id, DeploymentStatus.FAILED)
+    return ended
+
+
+def hand_back(build_id: str, worker: str) -> bool:
+    """Queue the build again: its worker stops, or a fault of ours may pass."""
+    return _change_mine(build_id, worker, status=BuildStatus.QUEUED, worker="", lease_until=0)
+
+
+def queued(limit: int = 1000) -> list[str]:
+    """Ids of the queued builds, oldest first."""
+    rows = Build.select(Build.id).where(Build.status == BuildStatus.QUEUED)
+    return [row.id for row in rows.order_by(Build.created_at, Build.id).limit(limit)]
+
+
+def still_queued(build_ids: Iterable[str]) -> list[str]:
+    """Those of `build_ids` that wait for a worker, oldest first."""
+    rows = Build.select(Build.id).where(
+        Build.id.in_(list(build_ids)), Build.status == BuildStatus.QUEUED
+    )
+    return [row.id for row in rows.order_by(Build.created_at, Build.id)]
+
+
+def lost(time: int) -> list[Build]:
+    """Running builds whose lease ran out before `time`: their worker is gone."""
+    return list(Build.select().where(Build.status.in_(RUNNING), Build.lease_until < time))
+
+
+def _end(
+    build_id: str, worker: str, status: BuildStatus, stages: Mapping[str, float], **columns: object
+) -> bool:
+    rounded = {name: round(seconds, 4) for name, seconds in stages.items()}
+    return _change_mine(
+        build_id, worker, status=status, completed_at=now(), stages=json.dumps(rounded), **columns
+    )
+
+
+def _change_mine(build_id: str, holder: str, **columns: object) -> bool:
+    mine = (Build.id == build_id, Build.worker == holder, Build.status.in_(RUNNING))
+    changed: int = Build.update(**columns).where(*mine).execute()
+    return changed == 1
+
+
+def _set_deployment(deployment_id: str, status: DeploymentStatus) -> None:
+    Deployment.update(status=status, updated_at=now()).where(
+        Deployment.id == deployment_id
+    ).execute()

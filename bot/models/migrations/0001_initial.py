@@ -1,0 +1,168 @@
+"""The first schema: a frozen copy of the tables as released in 0.1.0."""
+
+import peewee as pw
+
+
+class Table(pw.Model):
+    class Meta:
+        legacy_table_names = False
+
+
+class User(Table):
+    login = pw.TextField(unique=True)
+    role = pw.TextField(default="developer")
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "users"
+
+
+class Project(Table):
+    name = pw.TextField(unique=True)
+    production_branch = pw.TextField(default="main")
+    installation_id = pw.BigIntegerField(null=True)
+    private = pw.BooleanField(default=False)
+    state = pw.TextField(default="active")
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "projects"
+
+
+class Delivery(Table):
+    guid = pw.TextField(primary_key=True)
+    event = pw.TextField()
+    digest = pw.TextField()
+    outcome = pw.TextField()
+    reason = pw.TextField(default="")
+    data = pw.TextField(default="")
+    received_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "deliveries"
+
+
+class Ref(Table):
+    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE")
+    name = pw.TextField()
+    sha = pw.TextField()
+    deleted = pw.BooleanField(default=False)
+    moved_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "refs"
+        indexes = ((("project", "name"), True),)
+
+
+class PullRequest(Table):
+    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE")
+    number = pw.IntegerField()
+    head_sha = pw.TextField()
+    head_ref = pw.TextField()
+    fork = pw.BooleanField(default=False)
+    open = pw.BooleanField(default=True)
+    moved_at = pw.BigIntegerField()
+    comment_id = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "pull_requests"
+        indexes = ((("project", "number"), True), (("project", "head_sha"), False))
+
+
+class Deployment(Table):
+    id = pw.TextField(primary_key=True)
+    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
+    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
+    sha = pw.TextField(null=True, index=True)
+    ref = pw.TextField(default="")
+    source = pw.TextField()
+    environment = pw.TextField(default="preview")
+    status = pw.TextField()
+    remote_id = pw.BigIntegerField(null=True)
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "deployments"
+        indexes = ((("project", "sha"), True), (("project", "created_at"), False))
+
+
+class Build(Table):
+    id = pw.TextField(primary_key=True)
+    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE")
+    status = pw.TextField()
+    logs = pw.TextField(default="")
+    framework = pw.TextField(default="")
+    stages = pw.TextField(default="{}")
+    error_code = pw.TextField(default="")
+    error_message = pw.TextField(default="")
+    attempts = pw.IntegerField(default=0)
+    worker = pw.TextField(default="")
+    lease_until = pw.BigIntegerField(default=0)
+    created_at = pw.BigIntegerField()
+    started_at = pw.BigIntegerField(null=True)
+    completed_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "builds"
+        indexes = ((("status", "created_at"), False), (("deployment", "created_at"), False))
+
+
+class File(Table):
+    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE")
+    path = pw.TextField()
+    size = pw.BigIntegerField()
+    mime_type = pw.TextField()
+    digest = pw.TextField()
+
+    class Meta:
+        table_name = "files"
+        indexes = ((("deployment", "path"), True),)
+
+
+class Alias(Table):
+    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
+    kind = pw.TextField()
+    name = pw.TextField()
+    deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "aliases"
+        indexes = ((("project", "kind", "name"), True),)
+
+
+class OutboxEntry(Table):
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    kind = pw.TextField()
+    key = pw.TextField()
+    payload = pw.TextField()
+    state = pw.TextField(default="waiting")
+    attempts = pw.IntegerField(default=0)
+    due_at = pw.BigIntegerField()
+    lease_until = pw.BigIntegerField(default=0)
+    last_error = pw.TextField(default="")
+    created_at = pw.BigIntegerField()
+    completed_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "outbox"
+        indexes = ((("state", "due_at"), False), (("key", "id"), False))
+
+
+TABLES = (
+    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+)  # fmt: skip
+
+
+def up(migrator, db):
+    for table in TABLES:
+        table._meta.set_database(db)
+    db.create_tables(TABLES)
+
+
+def down(migrator, db):
+    for table in TABLES:
+        table._meta.set_database(db)
+    db.drop_tables(TABLES)

@@ -1,0 +1,201 @@
+"""The tables. Times are milliseconds since 1970 (`bot.models.ids.now`)."""
+
+from __future__ import annotations
+
+import peewee as pw
+
+from bot.models.database import proxy
+
+
+class Table(pw.Model):
+    class Meta:
+        database = proxy
+        legacy_table_names = False
+
+
+class User(Table):
+    """Who may act."""
+
+    id = pw.AutoField()
+    login = pw.TextField(unique=True)
+    role = pw.TextField(default="developer")
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "users"
+
+
+class Project(Table):
+    """A connected repository (named `owner/name`), or a name that uploads go to."""
+
+    id = pw.AutoField()
+    name = pw.TextField(unique=True)
+    production_branch = pw.TextField(default="main")
+    # The App installation through which the repository is reached, if any.
+    installation_id = pw.BigIntegerField(null=True)
+    private = pw.BooleanField(default=False)
+    # active, suspended (installation suspended), removed (no longer reachable)
+    state = pw.TextField(default="active")
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "projects"
+
+
+class Delivery(Table):
+    """The inbox: one webhook delivery, kept so that a repeated one changes nothing."""
+
+    guid = pw.TextField(primary_key=True)
+    event = pw.TextField()
+    digest = pw.TextField()  # SHA-256 of the raw body, hex
+    outcome = pw.TextField()  # accepted, ignored
+    reason = pw.TextField(default="")
+    # The parsed event as JSON, for replay; empty where it was ignored unread.
+    data = pw.TextField(default="")
+    received_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "deliveries"
+
+
+class Ref(Table):
+    """The newest known state of a branch. `moved_at` orders events that arrive out of order."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE")
+    name = pw.TextField()  # the branch, without refs/heads/
+    sha = pw.TextField()
+    deleted = pw.BooleanField(default=False)
+    moved_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "refs"
+        indexes = ((("project", "name"), True),)
+
+
+class PullRequest(Table):
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE")
+    number = pw.IntegerField()
+    head_sha = pw.TextField()
+    head_ref = pw.TextField()
+    fork = pw.BooleanField(default=False)
+    open = pw.BooleanField(default=True)
+    moved_at = pw.BigIntegerField()
+    # The one comment, once it exists.
+    comment_id = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "pull_requests"
+        indexes = ((("project", "number"), True), (("project", "head_sha"), False))
+
+
+class Deployment(Table):
+    """One immutable version of a project: a commit, or an upload (then `sha` is empty)."""
+
+    id = pw.TextField(primary_key=True)
+    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
+    project_id: int
+    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
+    sha = pw.TextField(null=True, index=True)
+    ref = pw.TextField(default="")
+    source = pw.TextField()  # push, pull_request, upload, url, retry
+    environment = pw.TextField(default="preview")  # or production
+    status = pw.TextField()
+    # The code host's own deployment, once it exists.
+    remote_id = pw.BigIntegerField(null=True)
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "deployments"
+        indexes = ((("project", "sha"), True), (("project", "created_at"), False))
+
+
+class Build(Table):
+    """One attempt to produce a deployment."""
+
+    id = pw.TextField(primary_key=True)
+    deployment_id: str
+    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE")
+    status = pw.TextField()
+    logs = pw.TextField(default="")  # the log's path, relative to DATA_DIR
+    framework = pw.TextField(default="")
+    stages = pw.TextField(default="{}")  # JSON: stage → seconds
+    error_code = pw.TextField(default="")
+    error_message = pw.TextField(default="")
+    # How often a worker has taken it up; our own faults are retried.
+    attempts = pw.IntegerField(default=0)
+    worker = pw.TextField(default="")
+    # A running build whose lease has run out has lost its worker.
+    lease_until = pw.BigIntegerField(default=0)
+    created_at = pw.BigIntegerField()
+    started_at = pw.BigIntegerField(null=True)
+    completed_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "builds"
+        indexes = ((("status", "created_at"), False), (("deployment", "created_at"), False))
+
+
+class File(Table):
+    """One published file of a deployment."""
+
+    id = pw.AutoField()
+    deployment_id: str
+    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE")
+    path = pw.TextField()
+    size = pw.BigIntegerField()
+    mime_type = pw.TextField()
+    digest = pw.TextField()
+
+    class Meta:
+        table_name = "files"
+        indexes = ((("deployment", "path"), True),)
+
+
+class Alias(Table):
+    """A moving name for a deployment."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
+    kind = pw.TextField()
+    name = pw.TextField()
+    deployment_id: str
+    deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "aliases"
+        indexes = ((("project", "kind", "name"), True),)
+
+
+class OutboxEntry(Table):
+    """Something that the code host must still be told. Order is kept within a `key`."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    kind = pw.TextField()  # status, comment, deployment, deployment_status
+    key = pw.TextField()
+    payload = pw.TextField()  # JSON
+    state = pw.TextField(default="waiting")
+    attempts = pw.IntegerField(default=0)
+    due_at = pw.BigIntegerField()
+    lease_until = pw.BigIntegerField(default=0)
+    last_error = pw.TextField(default="")
+    created_at = pw.BigIntegerField()
+    completed_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "outbox"
+        indexes = ((("state", "due_at"), False), (("key", "id"), False))
+
+
+ALL: tuple[type[Table], ...] = (
+    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+)  # fmt: skip

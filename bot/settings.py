@@ -1,0 +1,273 @@
+"""The only reader of the environment.
+
+Every setting is declared once, in `SETTINGS`: name, default, cast, and what it
+is for. `docs/settings.md` describes them all, and a test compares the two.
+Values come from the environment first, then from `.env` in the working folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from bot.errors import InvalidSetting
+from bot.secret import Secret
+
+# GitHub logins hold letters, digits and inner hyphens only, so no account can
+# ever own this name: repositories under it live in DATA_DIR/repositories.
+LOCAL_OWNER = "_local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator chose. Durations are in seconds, sizes in bytes."""
+
+    ENVIRONMENT: str
+    HOST: str
+    PORT: int
+    WEB_WORKERS: int
+    WEB_THREADS: int
+    DATA_DIR: Path
+    PUBLIC_URL: str
+    PREVIEW_DOMAIN: str
+    DATABASE_URL: str
+    QUEUE_URL: str
+    STORAGE_URL: str
+    GITHUB_SERVER_URL: str
+    GITHUB_API_URL: str
+    GITHUB_WEBHOOK_SECRET: tuple[Secret, ...]
+    GITHUB_TOKEN: Secret
+    GITHUB_APP_ID: str
+    GITHUB_APP_PRIVATE_KEY: Secret
+    GITHUB_COMMENTS: bool
+    ALLOWED_REPOSITORIES: tuple[str, ...]
+    SANDBOX: str
+    BUILD_CONCURRENCY: int
+    BUILD_TIMEOUT: int
+    BUILD_MEMORY: int
+    BUILD_PROCESSES: int
+    BUILD_DISK: int
+    BUILD_LOG_SIZE: int
+    MAX_FILES: int
+    MAX_FILE_SIZE: int
+    MAX_DEPLOYMENT_SIZE: int
+    WORK_DIR: Path
+    LOG_LEVEL: str
+
+    @property
+    def production(self) -> bool:
+        return self.ENVIRONMENT == "production"
+
+    def allows(self, repository: str) -> bool:
+        """Whether `owner/name` may be connected by a signed first push."""
+        name = repository.lower()
+        return any(fnmatch.fnmatchcase(name, p.lower()) for p in self.ALLOWED_REPOSITORIES)
+
+    def clone_url(self, repository: str) -> str:
+        """Where `owner/name` is fetched from: never a URL out of a payload."""
+        owner, _, name = repository.partition("/")
+        if owner == LOCAL_OWNER:
+            return str(self.DATA_DIR / "repositories" / f"{name}.git")
+        return f"{self.GITHUB_SERVER_URL}/{repository}.git"
+
+    def deployment_url(self, key: str) -> str:
+        """The address of a preview by commit SHA or deployment id."""
+        return f"{self.PUBLIC_URL}/{key}/"
+
+    def build_url(self, build_id: str) -> str:
+        """The page that shows a build and its log."""
+        return f"{self.PUBLIC_URL}/builds/{build_id}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    default: str
+    cast: Callable[[str], Any]
+    help: str
+
+
+def _boolean(text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True}
+    known |= {"0": False, "false": False, "no": False, "off": False, "": False}
+    try:
+        return known[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"expected yes or no, got {text!r}") from None
+
+
+def _whole(minimum: int = 0, maximum: int | None = None) -> Callable[[str], int]:
+    def cast(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError(f"expected a whole number, got {text!r}") from None
+        if number < minimum or (maximum is not None and number > maximum):
+            upper = "" if maximum is None else f" and at most {maximum}"
+            raise ValueError(f"expected at least {minimum}{upper}, got {number}")
+        return number
+
+    return cast
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _size(text: str) -> int:
+    """`512M` → bytes; K, M, G and T are powers of 1,024."""
+    cleaned = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = cleaned[-1:] if cleaned[-1:] in "KMGT" else ""
+    number = cleaned.removesuffix(unit) if unit else cleaned
+    if not number.isdecimal():
+        raise ValueError(f"expected a size such as 512M or 2G, got {text!r}")
+    return int(number) * _UNITS[unit]
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def cast(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got {text!r}")
+        return text
+
+    return cast
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError(f"expected an address such as https://host, got {text!r}")
+    return text.rstrip("/")
+
+
+def _secrets(text: str) -> tuple[Secret, ...]:
+    found = tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
+    if len(found) > 2:
+        raise ValueError("expected one secret, or two while rotating")
+    return found
+
+
+def _private_key(text: str) -> Secret:
+    """The key's own text, or the path of the file that holds it."""
+    if not text or "PRIVATE KEY" in text:
+        return Secret(text.replace("\\n", "\n"))
+    try:
+        return Secret(Path(text).read_text())
+    except OSError as error:
+        raise ValueError(f"neither a PEM text nor a readable file: {error.strerror}") from None
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().resolve()
+
+
+# "{DATA_DIR}" and "{PORT}" in a default are filled from those two settings.
+SETTINGS: tuple[Setting, ...] = (
+    Setting("ENVIRONMENT", "development", _one_of("development", "production"),
+            "`production` refuses to start without a webhook secret"),
+    Setting("HOST", "127.0.0.1", str, "address that the web process listens on"),
+    Setting("PORT", "8000", _whole(1, 65535), "port of webhooks, API and previews"),
+    Setting("WEB_WORKERS", "2", _whole(1, 64), "gunicorn worker processes"),
+    Setting("WEB_THREADS", "8", _whole(1, 256), "threads of each gunicorn worker"),
+    Setting("DATA_DIR", "./data", _folder, "database, queue, artifacts, mirrors, caches, logs"),
+    Setting("PUBLIC_URL", "http://localhost:{PORT}", _url, "how browsers reach this host"),
+    Setting("PREVIEW_DOMAIN", "", str, "domain whose sub-domains are previews; empty: none"),
+    Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
+    Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
+    Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str, "where published files are kept"),
+    Setting("GITHUB_SERVER_URL", "https://github.com", _url,
+            "repositories are cloned from `<server>/<owner>/<name>.git`"),
+    Setting("GITHUB_API_URL", "https://api.github.com", _url, "GitHub's REST API"),
+    Setting("GITHUB_WEBHOOK_SECRET", "", _secrets,
+            "webhook secret; two, comma-separated, while rotating"),
+    Setting("GITHUB_TOKEN", "", Secret, "personal access token; empty: nothing is posted"),
+    Setting("GITHUB_APP_ID", "", str, "id of the GitHub App, instead of a token"),
+    Setting("GITHUB_APP_PRIVATE_KEY", "", _private_key, "the App's PEM key: text or path"),
+    Setting("GITHUB_COMMENTS", "yes", _boolean, "whether pull requests get a comment"),
+    Setting("ALLOWED_REPOSITORIES", "*", _patterns,
+            "comma-separated patterns of `owner/name` that a signed push may connect"),
+    Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "process"),
+            "how builds are confined; `auto`: bubblewrap where it works"),
+    Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
+    Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
+    Setting("BUILD_MEMORY", "4G", _size, "memory that one process of a build may use"),
+    Setting("BUILD_PROCESSES", "512", _whole(16), "processes and threads of a build"),
+    Setting("BUILD_DISK", "4G", _size, "disk that a build may fill"),
+    Setting("BUILD_LOG_SIZE", "4M", _size, "size at which a build's log is cut"),
+    Setting("MAX_FILES", "20000", _whole(1), "files of one deployment"),
+    Setting("MAX_FILE_SIZE", "100M", _size, "size of one published file"),
+    Setting("MAX_DEPLOYMENT_SIZE", "1G", _size, "size of all files of one deployment"),
+    Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
+    Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+            "least severe message that is logged"),
+)  # fmt: skip
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+    """Read and check every setting.
+
+    Raises `InvalidSetting`, naming the setting, what is wrong and what to do.
+    """
+    given = dict(os.environ if environ is None else environ)
+    if dotenv is not None and dotenv.is_file():
+        from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
+        given = from_file | given
+    data_dir = str(_folder(given.get("DATA_DIR") or "./data"))
+    port = given.get("PORT") or "8000"
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        default = setting.default.replace("{DATA_DIR}", data_dir).replace("{PORT}", port)
+        text = given.get(setting.name) or default
+        try:
+            values[setting.name] = setting.cast(text)
+        except ValueError as error:
+            raise InvalidSetting(setting.name, str(error), "See docs/settings.md.") from None
+    settings = Settings(**values)
+    return _with_webhook_secret(_checked(settings))
+
+
+def _checked(settings: Settings) -> Settings:
+    has_key = bool(settings.GITHUB_APP_PRIVATE_KEY)
+    if bool(settings.GITHUB_APP_ID) != has_key:
+        missing = "GITHUB_APP_ID" if has_key else "GITHUB_APP_PRIVATE_KEY"
+        raise InvalidSetting(missing, "is missing", "A GitHub App needs both its id and its key.")
+    if settings.production and not settings.GITHUB_WEBHOOK_SECRET:
+        raise InvalidSetting(
+            "GITHUB_WEBHOOK_SECRET",
+            "must be set in production",
+            "Make one with `openssl rand -hex 32` and enter it in GitHub's webhook form too.",
+        )
+    return settings
+
+
+def _with_webhook_secret(settings: Settings) -> Settings:
+    """In development, make a secret once and keep it in DATA_DIR."""
+    if settings.GITHUB_WEBHOOK_SECRET:
+        return settings
+    path = settings.DATA_DIR / "webhook-secret"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written whole, then linked: web and worker may both start for the first
+        # time at this moment, and must end up with the same secret.
+        descriptor, draft = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        os.unlink(draft)
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values["GITHUB_WEBHOOK_SECRET"] = (Secret(path.read_text().strip()),)
+    return Settings(**values)

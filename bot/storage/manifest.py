@@ -1,0 +1,87 @@
+"""What a deployment consists of: a mapping of paths to stored contents.
+
+A manifest is written once, last, when all its files are stored: a deployment is
+either whole or not there. It never changes afterwards, so whoever has read it
+may keep it for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import PurePosixPath
+
+import msgspec
+
+# The types that browsers insist on and that systems' own tables lack or get wrong.
+# https://html.spec.whatwg.org/multipage/scripting.html and the IANA registry.
+_TYPES = {
+    ".avif": "image/avif",
+    ".cjs": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".otf": "font/otf",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xml": "application/xml",
+}
+_WITH_CHARSET = {"application/json", "application/manifest+json", "application/xml"}
+_GUESS = mimetypes.MimeTypes()  # the library's own table, not the machine's
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One file. `digest` is SHA-256 in hex; `size` is in bytes.
+
+    `source` is the Git blob that it was published from, where it was taken from
+    Git as it is: the next push need not read an unchanged file again.
+    """
+
+    digest: str
+    size: int
+    media_type: str
+    source: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """All files of a deployment by path (`index.html`, `assets/app.js`).
+
+    `spa`: a single-page application, whose unknown paths are answered with its
+    index page. `base` is the path that the build was made for, e.g. `/<sha>/`.
+    """
+
+    deployment: str
+    files: dict[str, Entry]
+    spa: bool = False
+    base: str = "/"
+    created_at: int = 0
+
+
+def encode(manifest: Manifest) -> bytes:
+    return msgspec.json.encode(manifest)
+
+
+_decoder = msgspec.json.Decoder(Manifest)
+
+
+def decode(content: bytes) -> Manifest:
+    return _decoder.decode(content)
+
+
+def media_type(path: str) -> str:
+    """The Content-Type of a file by its name, with a charset where it is text."""
+    suffix = PurePosixPath(path).suffix.lower()
+    found = _TYPES.get(suffix) or _GUESS.guess_type(path)[0] or "application/octet-stream"
+    if found.startswith("text/") or found in _WITH_CHARSET:
+        return f"{found}; charset=utf-8"
+    return found

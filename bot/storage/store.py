@@ -1,0 +1,57 @@
+"""The seam between what is published and where it is kept.
+
+Order of calls: store every file, then `publish` the manifest. Files are immutable
+and shared between deployments; storing one that is there costs nothing more.
+All methods may be called from many threads and processes at once, and a call
+that failed or was killed leaves nothing that a reader could see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from bot.errors import DeployStackError, SystemFault
+from bot.storage.manifest import Manifest
+
+
+class NotPublished(DeployStackError):
+    """There is no such deployment in the store."""
+
+    def __init__(self, deployment_id: str) -> None:
+        super().__init__("not-published", f"Deployment {deployment_id} is not in the store.")
+
+
+class StoreFault(SystemFault):
+    """The store cannot be read or written."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("store-fault", message)
+
+
+class Store(Protocol):
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Store a regular file; answers (SHA-256 in hex, size in bytes).
+
+        The file may be linked in rather than copied, and becomes read-only: nobody
+        may write to it afterwards.
+        """
+
+    def put_bytes(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Store what the chunks make together; answers (SHA-256 in hex, size in bytes)."""
+
+    def open(self, digest: str) -> BinaryIO:
+        """The content, for reading; raises `FileNotFoundError`."""
+
+    def publish(self, manifest: Manifest) -> None:
+        """Make a deployment visible, all at once. Replaces an earlier one of the same id."""
+
+    def manifest(self, deployment_id: str) -> Manifest:
+        """Raises `NotPublished`."""
+
+    def lay_out(self, manifest: Manifest) -> None:
+        """Make the deployment's tree, for front servers that read files themselves."""
+
+    def delete(self, deployment_id: str) -> None:
+        """Take a deployment away. Contents that others may share stay."""
