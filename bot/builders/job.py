@@ -1,0 +1,79 @@
+"""What a build is given, and what it gives back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from bot.storage.manifest import Manifest
+
+
+class Stage(StrEnum):
+    """The stages that are timed; each build shows its seconds in each."""
+
+    QUEUE = "queue"
+    FETCH = "fetch"
+    CHECKOUT = "checkout"
+    INSTALL = "install"
+    BUILD = "build"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One build's input. `project` is `owner/name`; `base_path` is where it will be served.
+
+    `previous` is the id of an earlier deployment of the project, from which unchanged
+    files need not be read again; empty: none. `url` is only shown.
+    """
+
+    build_id: str
+    deployment_id: str
+    project: str
+    sha: str
+    ref: str
+    environment: str
+    base_path: str
+    previous: str = ""
+    private: bool = False
+
+
+class BuildLog(Protocol):
+    """Where a build's output goes. Bounded, and free of secrets, by its implementation."""
+
+    def say(self, line: str) -> None:
+        """One line of our own, ended for you."""
+
+    def write(self, output: bytes) -> None:
+        """Output of a command, as it comes."""
+
+
+class Stopped(Exception):
+    """The build is no longer wanted: superseded, cancelled, or handed to another worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """How a running build is led from outside.
+
+    `entering` is called before each stage and raises `Stopped` when the build is no
+    longer wanted; `cancelled` is set at the same moment to end a running command.
+    `framework` is told what was detected, as soon as it is known.
+    """
+
+    log: BuildLog
+    entering: Callable[[Stage], None]
+    framework: Callable[[str], None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A published deployment, and the seconds that each stage took."""
+
+    manifest: Manifest
+    framework: str
+    stages: dict[Stage, float]

@@ -1,0 +1,39 @@
+"""What is to be done to turn a source tree into files to publish, decided before doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command. `name` is `install` or `build`; `network`: whether it may reach others."""
+
+    name: str
+    argv: tuple[str, ...]
+    network: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a deployment is made.
+
+    `framework` and `reason` are shown in the log ("detected Vite: dependency `vite`
+    in package.json"). `root` is the folder, within the tree, that is built.
+    `outputs` are the folders, relative to `root`, where the result may lie: the
+    first that holds an index page is published. No `steps`: the folder is published
+    as it is. `base_path` says how the build learns its base path, for the log.
+    """
+
+    framework: str
+    reason: str
+    root: str = "."
+    steps: tuple[Step, ...] = ()
+    outputs: tuple[str, ...] = (".",)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    spa: bool = False
+    base_path: str = ""
+    # Names the lockfile, whose digest is the key of the dependency cache.
+    lockfile: str = ""
+    package_manager: str = ""

@@ -1,0 +1,1 @@
+"""The web pages that people look at: home, builds, logs."""

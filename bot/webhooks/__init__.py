@@ -1,0 +1,1 @@
+"""GitHub webhooks: verify, parse, decide, record. Nothing slow happens here."""
