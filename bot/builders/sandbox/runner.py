@@ -31,7 +31,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """`seconds` of wall time; `memory`, `disk` and `log` in bytes; `processes` counts threads too."""
+    """`seconds` of wall time; sizes in bytes; `processes` counts threads too."""
 
     seconds: float
     memory: int
@@ -70,7 +70,7 @@ class Finished:
 
 
 class Runner(Protocol):
-    """`name` is what SANDBOX selects; `confines` is false where a build is not kept from the host."""
+    """`name` is what SANDBOX selects; `confines`: whether a build is kept from the host."""
 
     name: str
     confines: bool
