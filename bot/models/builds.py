@@ -90,9 +90,27 @@ def fail(
     return ended
 
 
-def hand_back(build_id: str, worker: str) -> bool:
-    """Queue the build again: its worker stops, or a fault of ours may pass."""
-    return _change_mine(build_id, worker, status=BuildStatus.QUEUED, worker="", lease_until=0)
+def hand_back(build_id: str, worker: str, *, uncounted: bool = False) -> bool:
+    """Queue the build again: its worker stops (`uncounted`), or a fault of ours may pass."""
+    changes: dict[str, object] = {"status": BuildStatus.QUEUED, "worker": "", "lease_until": 0}
+    if uncounted:
+        changes["attempts"] = Build.attempts - 1
+    mine = (Build.id == build_id, Build.worker == worker, Build.status.in_(RUNNING))
+    changed: int = Build.update(**changes).where(*mine).execute()
+    return changed == 1
+
+
+def is_held(build_id: str, worker: str) -> bool:
+    """Whether the build is still running and this worker's."""
+    held = Build.select().where(
+        Build.id == build_id, Build.worker == worker, Build.status.in_(RUNNING)
+    )
+    return bool(held.exists())
+
+
+def running() -> list[Build]:
+    """All builds that a worker holds."""
+    return list(Build.select().where(Build.status.in_(RUNNING)))
 
 
 def queued(limit: int = 1000) -> list[str]:

@@ -159,3 +159,25 @@ def by_sha(prefix: str, limit: int = 10) -> list[Deployment]:
         .order_by(ready.desc(), Deployment.created_at)
         .limit(limit)
     )
+
+
+def newest_ready(project_id: int) -> str:
+    """Id of the project's newest live deployment; empty: none yet."""
+    found: Deployment | None = (
+        Deployment.select(Deployment.id)
+        .where(Deployment.project == project_id, Deployment.status == DeploymentStatus.READY)
+        .order_by(Deployment.created_at.desc())
+        .first()
+    )
+    return found.id if found is not None else ""
+
+
+def recent_builds(limit: int = 25) -> list[Build]:
+    """The newest builds of all projects, each with its deployment and project."""
+    return list(
+        Build.select(Build, Deployment, Project)
+        .join(Deployment)
+        .join(Project)
+        .order_by(Build.created_at.desc(), Build.id.desc())
+        .limit(limit)
+    )

@@ -1,0 +1,105 @@
+"""Puts the parts together; the only place where parts are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask
+
+from bot.dashboard import pages
+from bot.errors import InvalidSetting
+from bot.events import Bus
+from bot.github.client import Client, client_from
+from bot.github.report import Reporter
+from bot.models.database import Database, connect
+from bot.serve.application import Previews
+from bot.settings import Settings
+from bot.storage.disk import DiskStore
+from bot.storage.store import Store
+from bot.tasks import Tasks
+from bot.webhooks.dispatcher import Dispatcher
+from bot.webhooks.routes import webhook_application
+from bot.worker import Worker
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every process of the bot has."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    bus: Bus
+    client: Client | None
+
+
+def assemble(settings: Settings) -> Parts:
+    """Open the database and the store, and have GitHub told of whatever happens."""
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    bus = Bus()
+    client = client_from(settings)
+    Reporter(settings, enabled=client is not None).subscribe(bus)
+    return Parts(settings, connect(settings.DATABASE_URL), open_store(settings), bus, client)
+
+
+def open_store(settings: Settings) -> Store:
+    parts = urlsplit(settings.STORAGE_URL)
+    if parts.scheme != "file":
+        raise InvalidSetting("STORAGE_URL", f"cannot use {parts.scheme!r}", "Use file:///path.")
+    return DiskStore(Path(parts.path))
+
+
+def create_app(settings: Settings) -> WsgiApplication:
+    """The web process's application: previews first, then webhooks, then all else."""
+    parts = assemble(settings)
+    tasks = Tasks(settings)
+
+    def enqueue(build_id: str) -> None:
+        tasks.build(build_id)
+        if parts.client is not None:
+            tasks.deliver()
+
+    dispatcher = Dispatcher(parts.database, enqueue)
+    webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
+    site = create_site(parts, dispatcher.wake)
+
+    def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        path = environ.get("PATH_INFO", "")
+        chosen = webhooks if path == "/webhooks/github" else site
+        return chosen(environ, start_response)
+
+    return Previews(parts.store, settings, parts.bus, fallback=route)
+
+
+def create_site(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
+    """What people and scripts look at, by Flask."""
+    from bot.api import builds
+
+    del wake  # the API's: it queues builds too
+    site = Flask("bot", static_folder=None, template_folder="dashboard/templates")
+    site.register_blueprint(pages.blueprint(parts.settings))
+    site.register_blueprint(builds.blueprint(parts.settings))
+    return site
+
+
+def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
+    """The worker process's parts. Imports what the web process never needs."""
+    from bot.builders.pipeline import create_pipeline
+    from bot.github.sender import Sender
+
+    parts = assemble(settings)
+    token_for = parts.client.token_for if parts.client is not None else lambda _project: None
+    pipeline = create_pipeline(settings, parts.store, token_for)
+    outbox = Sender(parts.database, parts.client, settings) if parts.client is not None else None
+    worker = Worker(settings, parts.database, parts.store, parts.bus, pipeline, outbox)
+    tasks = Tasks(settings, worker)
+    worker.requeue = tasks.build
+    if outbox is not None:
+        worker.wake_outbox = tasks.deliver
+    return worker, tasks

@@ -1,0 +1,46 @@
+"""The worker process: two Huey consumers, one for builds and one for chores."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+
+from bot.app import create_worker
+from bot.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# SQLite cannot tell a waiting consumer of new work, so it is asked this often.
+_POLL = 0.03  # seconds
+_HEALTH_CHECK = 10.0  # seconds
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; then hand back what is not finished and return."""
+    worker, tasks = create_worker(settings)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        worker.stop()
+        stopping.set()
+
+    polling = {"initial_delay": _POLL, "max_delay": _POLL, "backoff": 1.0}
+    builds = tasks.builds.create_consumer(
+        workers=settings.BUILD_CONCURRENCY, periodic=False, **polling
+    )
+    chores = tasks.chores.create_consumer(workers=1, periodic=True, **polling)
+    worker.start()
+    for consumer in (builds, chores):
+        consumer.start()
+    # Each consumer took the signals for itself as it started; there are two of them.
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    logger.info("worker ready, %d builds at a time", settings.BUILD_CONCURRENCY)
+    while not stopping.wait(_HEALTH_CHECK):
+        for consumer in (builds, chores):
+            consumer.check_worker_health()
+    for consumer in (builds, chores):
+        consumer.stop(graceful=True)
+    logger.info("worker stopped")

@@ -1,0 +1,116 @@
+"""Home, a build's page, its log, and health: read-only, without cookies."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from bot import __version__
+from bot.models import deployments
+from bot.models.status import ACTIVE
+from bot.models.tables import Build
+from bot.settings import LOCAL_OWNER, Settings
+
+# Pages need nothing from elsewhere, and nobody needs to frame them.
+_CONTENT_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    pages = Blueprint(
+        "pages",
+        __name__,
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/_deploystack",
+    )
+
+    @pages.context_processor
+    def globals_() -> dict[str, object]:
+        return {"version": __version__, "settings": settings, "local_owner": LOCAL_OWNER}
+
+    @pages.after_request
+    def protect(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        return response
+
+    @pages.get("/")
+    def home() -> str:
+        return render_template("home.html", builds=[_row(b) for b in deployments.recent_builds()])
+
+    @pages.get("/builds/<build_id>")
+    def build_page(build_id: str) -> str:
+        build = _build_or_404(build_id)
+        return render_template("build.html", build=_row(build), log=_log_text(settings, build))
+
+    @pages.get("/builds/<build_id>/log")
+    def build_log(build_id: str) -> Response:
+        """The log as plain text; `?from=<bytes>` gives what came after, for followers."""
+        build = _build_or_404(build_id)
+        content = _log_bytes(settings, build, request.args.get("from", 0, type=int))
+        response = Response(content, mimetype="text/plain")
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Build-Status"] = build.status
+        response.headers["X-Build-Active"] = "yes" if build.status in ACTIVE else "no"
+        return response
+
+    @pages.get("/healthz")
+    def alive() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    return pages
+
+
+def _build_or_404(build_id: str) -> Build:
+    return deployments.find_build(build_id) or abort(404)
+
+
+def _row(build: Build) -> dict[str, object]:
+    """What the pages show of a build."""
+    deployment = build.deployment
+    ended = build.completed_at
+    seconds = (ended - build.created_at) / 1000 if ended else None
+    return {
+        "id": build.id,
+        "project": deployment.project.name,
+        "sha": deployment.sha or "",
+        "key": deployment.sha or deployment.id,
+        "ref": deployment.ref,
+        "environment": deployment.environment,
+        "status": str(build.status),
+        "active": build.status in ACTIVE,
+        "framework": build.framework,
+        "stages": json.loads(build.stages),
+        "error_code": build.error_code,
+        "error_message": build.error_message,
+        "seconds": seconds,
+        "created": _clock(build.created_at),
+    }
+
+
+def _clock(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _log_path(settings: Settings, build: Build) -> Path | None:
+    return settings.DATA_DIR / build.logs if build.logs else None
+
+
+def _log_bytes(settings: Settings, build: Build, start: int) -> bytes:
+    path = _log_path(settings, build)
+    if path is None or not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        file.seek(max(start, 0))
+        return file.read()
+
+
+def _log_text(settings: Settings, build: Build) -> str:
+    return _log_bytes(settings, build, 0).decode(errors="replace")

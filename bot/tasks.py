@@ -1,0 +1,63 @@
+"""Huey's tasks: thin, and each takes ids alone.
+
+Web processes declare the same tasks without a worker behind them: they only put
+messages into the queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from huey import Huey, crontab
+
+from bot.errors import SystemFault
+from bot.queues import open_queue
+from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.worker import Worker
+
+
+class Tasks:
+    """What may be asked of a worker."""
+
+    def __init__(self, settings: Settings, worker: Worker | None = None) -> None:
+        self.builds: Huey = open_queue(settings.QUEUE_URL, "builds")
+        self.chores: Huey = open_queue(settings.QUEUE_URL, "chores")
+        self._worker = worker
+        self._build = self.builds.task(name="build")(self._run_build)
+        self._deliver = self.chores.task(name="deliver")(self._run_deliver)
+        self.chores.periodic_task(crontab(minute="*"), name="look_after")(self._run_look_after)
+
+    def build(self, build_id: str, delay: float = 0) -> None:
+        """Have a queued build taken up, in `delay` seconds at the earliest."""
+        if delay:
+            self._build.schedule((build_id,), delay=delay)
+        else:
+            self._build(build_id)
+
+    def deliver(self) -> None:
+        """Have the outbox looked at now."""
+        self._deliver()
+
+    def woken(self, build_ids: Sequence[str]) -> None:
+        for build_id in build_ids:
+            self.build(build_id)
+
+    def _run_build(self, build_id: str) -> None:
+        self._own_worker().build(build_id)
+
+    def _run_deliver(self) -> None:
+        next_due = self._own_worker().deliver()
+        if next_due is not None:
+            self._deliver.schedule(eta=datetime.fromtimestamp(next_due / 1000, UTC))
+
+    def _run_look_after(self) -> None:
+        self._own_worker().look_after()
+
+    def _own_worker(self) -> Worker:
+        if self._worker is None:
+            raise SystemFault("no-worker", "This process only queues tasks.")
+        return self._worker

@@ -1,0 +1,257 @@
+"""The worker: takes queued builds to their end, whatever happens on the way.
+
+It owns the database side of a build (claim, lease, states, events); how a
+deployment is made is `bot.builders.pipeline`'s affair, and it is not in charge of
+what GitHub is told: it publishes events.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from bot.builders.job import Built, Control, Job, Stage, Stopped
+from bot.builders.log import FileLog
+from bot.errors import SystemFault, UserError
+from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
+from bot.models import builds, deployments, projects
+from bot.models.database import Database
+from bot.models.ids import now
+from bot.models.status import BuildStatus
+from bot.models.tables import Build, Deployment
+from bot.settings import LOCAL_OWNER, Settings
+from bot.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+_STATUS_OF_STAGE = {
+    Stage.FETCH: BuildStatus.CLONING,
+    Stage.CHECKOUT: BuildStatus.CLONING,
+    Stage.INSTALL: BuildStatus.BUILDING,
+    Stage.BUILD: BuildStatus.BUILDING,
+    Stage.PUBLISH: BuildStatus.PUBLISHING,
+}
+# How often a running build asks whether it is still wanted, and renews its lease.
+_LOOK = 0.5  # seconds
+_RENEW = builds.LEASE / 4  # ms
+_RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
+
+
+class Pipeline(Protocol):
+    def run(self, job: Job, control: Control) -> Built: ...
+
+
+class Outbox(Protocol):
+    def deliver_due(self) -> int | None: ...
+
+
+class Worker:
+    """Runs builds in the threads that call `build`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        store: Store,
+        bus: Bus,
+        pipeline: Pipeline,
+        outbox: Outbox | None,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._bus = bus
+        self._pipeline = pipeline
+        self._outbox = outbox
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopping = threading.Event()
+        # Given by `bot.app` once the queues exist.
+        self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
+        self.wake_outbox: Callable[[], None] = lambda: None
+
+    def build(self, build_id: str) -> None:
+        """Take up a queued build, if it is still queued, and bring it to an end."""
+        if self._stopping.is_set():
+            return  # it stays queued, for the next worker
+        with self._database.write():
+            if not builds.claim(build_id, self._name):
+                return
+            build = deployments.find_build(build_id)
+            assert build is not None  # noqa: S101 (claimed in this transaction)
+            self._bus.publish(BuildStarted(build.deployment_id, build_id))
+        self.wake_outbox()
+        _Attempt(self, build).run()
+        self.wake_outbox()
+
+    def deliver(self) -> int | None:
+        """Send what the outbox holds; answers when the next entry is due (ms), if any."""
+        return self._outbox.deliver_due() if self._outbox is not None else None
+
+    def look_after(self) -> None:
+        """Heal what a crash left: builds without a worker, and messages that got lost."""
+        for build in builds.lost(now()):
+            self._give_up_or_repeat(
+                build, "worker-lost", "The machine that ran the build was lost."
+            )
+        for build_id in builds.queued():
+            self.requeue(build_id, 0)
+        self.wake_outbox()
+
+    def start(self) -> None:
+        """Take back what an earlier worker process of this machine held when it died."""
+        host, _, _ = self._name.rpartition(":")
+        for build in builds.running():
+            holder, _, pid = build.worker.rpartition(":")
+            if holder == host and not _alive(int(pid)):
+                with self._database.write():
+                    builds.hand_back(build.id, build.worker, uncounted=True)
+        self.look_after()
+
+    def stop(self) -> None:
+        """Stop taking up builds; running ones are ended and handed back."""
+        self._stopping.set()
+
+    def _give_up_or_repeat(self, build: Build, code: str, message: str) -> None:
+        with self._database.write():
+            if build.attempts < builds.LARGEST_ATTEMPTS:
+                delay = _RETRY_DELAY * 2 ** (build.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+                if builds.hand_back(build.id, build.worker):
+                    self.requeue(build.id, delay)
+            elif builds.fail(build.id, build.worker, BuildStatus.ERRORED, code, message, {}):
+                self._bus.publish(BuildFailed(build.deployment_id, build.id))
+
+
+class _Attempt:
+    """One attempt at one build, from claim to end."""
+
+    def __init__(self, worker: Worker, build: Build) -> None:
+        self._worker = worker
+        self._database = worker._database
+        self._build = build
+        self._deployment: Deployment = build.deployment
+        self._status = BuildStatus.CLONING
+        self._ended = threading.Event()
+        logs = f"logs/{build.id[:7]}/{build.id}.log"
+        settings = worker._settings
+        self._logs = logs
+        self._log = FileLog(settings.DATA_DIR / logs, settings.BUILD_LOG_SIZE)
+        self._control = Control(log=self._log, entering=self._enter, framework=self._describe)
+
+    def run(self) -> None:
+        watch = threading.Thread(target=self._watch, name=f"watch {self._build.id}", daemon=True)
+        self._describe("")
+        watch.start()
+        queued_for = (now() - self._build.created_at) / 1000
+        try:
+            built = self._worker._pipeline.run(self._job(), self._control)
+            built.stages[Stage.QUEUE] = queued_for
+            self._succeed(built)
+        except Stopped:
+            self._stop()
+        except UserError as error:
+            self._fail(error)
+        except SystemFault as fault:
+            self._fault(fault.code, str(fault))
+        except Exception:
+            logger.exception("build %s: unexpected failure", self._build.id)
+            self._fault("internal", "Something went wrong on our side.")
+        finally:
+            self._ended.set()
+            watch.join()
+            self._log.close()
+
+    def _job(self) -> Job:
+        deployment = self._deployment
+        project = deployment.project
+        key = deployment.sha or deployment.id
+        return Job(
+            build_id=self._build.id,
+            deployment_id=deployment.id,
+            project=project.name,
+            sha=deployment.sha or "",
+            ref=deployment.ref,
+            environment=deployment.environment,
+            base_path=f"/{key}/",
+            previous=deployments.newest_ready(project.id),
+            private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
+        )
+
+    def _enter(self, stage: Stage) -> None:
+        if self._control.cancelled.is_set():
+            raise Stopped
+        status = _STATUS_OF_STAGE[stage]
+        if status is self._status:
+            return
+        with self._database.write():
+            if not builds.advance(self._build.id, self._worker._name, status):
+                raise Stopped
+        self._status = status
+
+    def _describe(self, framework: str) -> None:
+        with self._database.write():
+            builds.describe(self._build.id, framework, self._logs)
+
+    def _watch(self) -> None:
+        """End the running command as soon as nobody wants its result."""
+        renewed = now()
+        while not self._ended.wait(_LOOK):
+            wanted = builds.is_held(self._build.id, self._worker._name)
+            if wanted and now() - renewed > _RENEW:
+                with self._database.write():
+                    wanted = builds.renew(self._build.id, self._worker._name)
+                renewed = now()
+            if not wanted or self._worker._stopping.is_set():
+                self._control.cancelled.set()
+                return
+
+    def _succeed(self, built: Built) -> None:
+        worker = self._worker
+        self._log.say(f"Live at {worker._settings.deployment_url(self._deployment.sha)}")
+        files = (
+            (path, entry.size, entry.media_type, entry.digest)
+            for path, entry in built.manifest.files.items()
+        )
+        with self._database.write():
+            if not builds.succeed(self._build.id, worker._name, built.stages, files):
+                return
+            projects.point_aliases(self._deployment)
+            worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
+        # Visible already: front servers that read files themselves get theirs a moment later.
+        worker._store.lay_out(built.manifest)
+
+    def _stop(self) -> None:
+        if self._worker._stopping.is_set():
+            with self._database.write():
+                builds.hand_back(self._build.id, self._worker._name, uncounted=True)
+
+    def _fail(self, error: UserError) -> None:
+        self._log.say(f"Failed: {error.message}")
+        if error.hint:
+            self._log.say(error.hint)
+        timed_out = error.code == "timed-out"
+        status = BuildStatus.TIMED_OUT if timed_out else BuildStatus.FAILED
+        with self._database.write():
+            if builds.fail(
+                self._build.id, self._worker._name, status, error.code, error.message, {}
+            ):
+                self._worker._bus.publish(BuildFailed(self._deployment.id, self._build.id))
+
+    def _fault(self, code: str, message: str) -> None:
+        self._log.say(f"Not your doing: {message}")
+        logger.warning("build %s: %s: %s", self._build.id, code, message)
+        self._worker._give_up_or_repeat(Build.get_by_id(self._build.id), code, message)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
