@@ -1,0 +1,56 @@
+# DeployStack. `make` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements.txt constraints.txt pyproject.toml
+	@./deploy/prepare.sh venv "$(PYTHON)" $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## Create the virtual environment and install what the bot needs
+
+.PHONY: programs
+programs: ## Install the programs that builds use, where this machine lacks them
+	@./deploy/prepare.sh run
+
+.PHONY: start
+start: setup programs ## Run the bot: web and worker, until Ctrl-C
+	@exec $(BIN)/deploystack start
+
+.PHONY: demo
+demo: setup programs ## Push a commit to a small repository and show its page
+	@$(BIN)/deploystack demo
+
+.PHONY: stop
+stop: setup ## Stop a bot that `make demo` started
+	@$(BIN)/deploystack stop
+
+.PHONY: test-setup
+test-setup: $(VENV)/.installed-dev
+	@./deploy/prepare.sh test
+
+.PHONY: test
+test: test-setup ## Run every test
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(VENV)/.installed-dev ## Lint, format, types, and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: lock
+lock: $(VENV)/.installed-dev ## Write constraints.txt from what is installed now
+	$(BIN)/pip freeze --exclude-editable > constraints.txt

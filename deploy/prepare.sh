@@ -1,0 +1,54 @@
+#!/bin/sh
+# Installs programs that this machine lacks: as root on Debian and its kin by
+# apt-get, elsewhere it says in one line what is missing and what that costs.
+#   prepare.sh venv PYTHON FOLDER   make the virtual environment
+#   prepare.sh run                  what builds use
+#   prepare.sh test                 what the tests use on top
+set -eu
+
+missing=""
+
+# need PROGRAM PACKAGE
+need() {
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+
+install() {
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "Installing$missing …"
+        # shellcheck disable=SC2086 # a list of package names
+        (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends $missing) >/dev/null
+    else
+        echo "Not installed:$missing. $1"
+    fi
+}
+
+case "${1:-}" in
+venv)
+    if ! "$2" -m venv "$3" 2>/dev/null || [ ! -x "$3/bin/pip" ]; then
+        missing=" python3-venv"
+        install "Install it (apt-get install python3-venv) and run this again."
+        "$2" -m venv --clear "$3"
+    fi
+    ;;
+run)
+    need git git
+    need bwrap bubblewrap
+    install "Without git nothing can be fetched; without bubblewrap builds are less confined."
+    ;;
+test)
+    need git git
+    need bwrap bubblewrap
+    need node nodejs
+    need npm npm
+    need chromium chromium
+    need nginx nginx-light
+    install "Tests that need them will be skipped."
+    ;;
+*)
+    echo "usage: prepare.sh venv PYTHON FOLDER | run | test" >&2
+    exit 2
+    ;;
+esac
