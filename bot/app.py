@@ -60,12 +60,12 @@ def create_app(settings: Settings) -> WsgiApplication:
     parts = assemble(settings)
     tasks = Tasks(settings)
 
-    def enqueue(build_id: str) -> None:
-        tasks.build(build_id)
+    def enqueue(build_ids: Sequence[str]) -> None:
+        tasks.woken(build_ids)
         if parts.client is not None:
             tasks.deliver()
 
-    dispatcher = Dispatcher(parts.database, enqueue)
+    dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
     site = create_site(parts, dispatcher.wake)
 

@@ -219,7 +219,7 @@ class _Attempt:
         with self._database.write():
             if not builds.succeed(self._build.id, worker._name, built.stages, files):
                 return
-            projects.point_aliases(self._deployment)
+            projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
         # Visible already: front servers that read files themselves get theirs a moment later.
         worker._store.lay_out(built.manifest)

@@ -34,6 +34,8 @@ def request_build(project: Project, sha: str, ref: str, source: str, environment
     """
     deployment = Deployment.get_or_none(Deployment.project == project, Deployment.sha == sha)
     if deployment is not None:
+        if deployment.status == DeploymentStatus.SKIPPED:
+            return Requested(deployment.id, "", created=False, ready=False)
         newest = newest_build(deployment.id)
         if newest is not None and newest.status not in (
             BuildStatus.SUPERSEDED,
@@ -42,20 +44,34 @@ def request_build(project: Project, sha: str, ref: str, source: str, environment
             ready = deployment.status == DeploymentStatus.READY
             return Requested(deployment.id, newest.id, created=False, ready=ready)
         return _queue(deployment.id)
+    deployment_id = _create(project, sha, ref, source, environment, DeploymentStatus.PENDING)
+    return _queue(deployment_id)
+
+
+def skip(project: Project, sha: str, ref: str) -> None:
+    """Remember that a commit asked for no build, whichever event names it next."""
+    known = Deployment.select().where(Deployment.project == project, Deployment.sha == sha)
+    if not known.exists():
+        _create(project, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)
+
+
+def _create(
+    project: Project, sha: str, ref: str, source: str, environment: str, status: DeploymentStatus
+) -> str:
+    deployment_id = new_id("dpl")
     time = now()
-    deployment = Deployment.create(
-        id=new_id("dpl"),
+    Deployment.insert(
+        id=deployment_id,
         project=project,
         sha=sha,
         ref=ref,
         source=source,
         environment=environment,
-        status=DeploymentStatus.PENDING,
+        status=status,
         created_at=time,
         updated_at=time,
-        force_insert=True,
-    )
-    return _queue(deployment.id)
+    ).execute()
+    return deployment_id
 
 
 def retry_build(deployment_id: str) -> Requested:

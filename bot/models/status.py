@@ -27,6 +27,7 @@ class DeploymentStatus(StrEnum):
     PENDING = "pending"  # a build of it is queued or running
     READY = "ready"
     FAILED = "failed"  # its newest build ended otherwise
+    SKIPPED = "skipped"  # its commit message asked for no build
     DELETED = "deleted"
 
 

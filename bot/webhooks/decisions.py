@@ -1,0 +1,133 @@
+"""What an event comes to. One pure function: no I/O, no clock, no database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.webhooks.events import (
+    BranchDeleted,
+    Event,
+    InstallationChanged,
+    Ping,
+    PullRequest,
+    Push,
+    Unknown,
+)
+
+_BRANCH = "refs/heads/"
+_SKIP = re.compile(r"\[(?:skip[ -](?:ci|deploy)|(?:ci|deploy)[ -]skip|no[ -]ci)\]", re.IGNORECASE)
+# https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request
+_HEAD_CHANGES = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Build the head of a branch."""
+
+    branch: str
+    sha: str
+    before: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPullRequest:
+    """Build the head of a pull request of the repository itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotePullRequest:
+    """Remember a pull request without building it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePullRequest:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class NoteBranch:
+    """Remember where a branch points without building it."""
+
+    branch: str
+    sha: str
+    before: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBranch:
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeInstallation:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    reason: str
+
+
+Decision = (
+    Build
+    | BuildPullRequest
+    | NotePullRequest
+    | ClosePullRequest
+    | NoteBranch
+    | DeleteBranch
+    | ChangeInstallation
+    | Ignore
+)
+
+
+def decide(event: Event, allows: Callable[[str], bool]) -> Decision:
+    """What to do about `event`; `allows` says whether a repository may be connected."""
+    match event:
+        case Ping():
+            return Ignore("pong")
+        case Unknown(name):
+            return Ignore(f"the event {name!r} is not listened to")
+        case InstallationChanged():
+            return ChangeInstallation()
+        case Push() | PullRequest() | BranchDeleted() if not allows(event.repository):
+            return Ignore(f"{event.repository} is not in ALLOWED_REPOSITORIES")
+        case Push():
+            return _decide_push(event)
+        case PullRequest():
+            return _decide_pull_request(event)
+        case BranchDeleted():
+            if event.ref_type != "branch":
+                return Ignore("tags are not deployed")
+            return DeleteBranch(event.ref)
+
+
+def _decide_push(push: Push) -> Decision:
+    if not push.ref.startswith(_BRANCH):
+        return Ignore("tags are not deployed")
+    branch = push.ref.removeprefix(_BRANCH)
+    if push.deleted or not push.after.strip("0"):
+        return DeleteBranch(branch)
+    if push.before == push.after:
+        return Ignore("the push moved nothing")
+    if push.message is not None and (found := _SKIP.search(push.message)):
+        reason = f"the commit message says {found[0]}"
+        return NoteBranch(branch, push.after, push.before, reason)
+    environment = "production" if branch == push.default_branch else "preview"
+    return Build(branch, push.after, push.before, environment)
+
+
+def _decide_pull_request(event: PullRequest) -> Decision:
+    if event.action == "closed" or not event.open:
+        return ClosePullRequest()
+    if event.action not in _HEAD_CHANGES:
+        return Ignore(f"a pull request that is {event.action} needs no build")
+    if event.fork:
+        return NotePullRequest("a pull request from a fork needs approval before it is built")
+    # A draft is built like any other: its author wants to look at it most of all.
+    return BuildPullRequest()

@@ -1,0 +1,54 @@
+"""Hands new builds to the queue, off the request's path.
+
+What was committed is safe without it: a worker takes up every queued build at its
+start and once a minute, so a crash between commit and queue costs time alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from bot.models import builds
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One thread in each process, started by the first `wake` after a fork."""
+
+    def __init__(self, enqueue: Callable[[Sequence[str]], None]) -> None:
+        self._enqueue = enqueue
+        self._starting = threading.Lock()
+        self._process = 0
+        self._woken: deque[str] = deque()
+        self._something = threading.Event()
+
+    def wake(self, build_ids: Sequence[str]) -> None:
+        """Queue these builds soon; returns at once."""
+        self._woken.extend(build_ids)
+        self._something.set()
+        if self._process != os.getpid():
+            self._start()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._process != os.getpid():
+                threading.Thread(target=self._run, name="dispatcher", daemon=True).start()
+                self._process = os.getpid()
+
+    def _run(self) -> None:
+        while True:
+            self._something.wait()
+            self._something.clear()
+            woken = [self._woken.popleft() for _ in range(len(self._woken))]
+            try:
+                # Under a burst most builds of a branch are superseded within milliseconds.
+                waiting = builds.still_queued(woken)
+                if waiting:
+                    self._enqueue(waiting)
+            except Exception:
+                logger.exception("%d builds could not be queued; the worker will", len(woken))

@@ -1,0 +1,226 @@
+"""A delivery as a value: headers and body in, a frozen event out. No I/O, no decisions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qs
+
+import msgspec
+
+from bot.errors import UserError
+from bot.webhooks import payloads
+
+# https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap
+LARGEST_BODY = 25 * 1024 * 1024
+
+
+class BadDelivery(UserError):
+    """A delivery that is not what GitHub sends. `status` is the HTTP answer."""
+
+    def __init__(self, code: str, message: str, hint: str = "", status: int = 400) -> None:
+        super().__init__(code, message, hint)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A branch or tag now points elsewhere. Times are milliseconds since 1970."""
+
+    repository: str
+    private: bool
+    default_branch: str
+    installation_id: int | None
+    ref: str  # refs/heads/main
+    before: str
+    after: str
+    deleted: bool
+    message: str | None  # of the head commit; None: the push brought no commit
+    moved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request. `fork`: its head is in another repository, or in none any more."""
+
+    repository: str
+    private: bool
+    default_branch: str
+    installation_id: int | None
+    action: str
+    number: int
+    open: bool
+    draft: bool
+    head_sha: str
+    head_ref: str
+    fork: bool
+    moved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchDeleted:
+    """A branch or tag is gone. The payload has no time of its own: `moved_at` is the last push."""
+
+    repository: str
+    ref: str
+    ref_type: str
+    moved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationChanged:
+    """An App installation came, went, or lost or gained repositories."""
+
+    installation_id: int
+    action: str  # created, deleted, suspend, unsuspend, added, removed, …
+    repositories: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An event that nothing here listens to."""
+
+    name: str
+
+
+Event = Ping | Push | PullRequest | BranchDeleted | InstallationChanged | Unknown
+
+_EVENT_NAME = re.compile(r"[a-z_]{1,64}")
+_GUID = re.compile(r"[0-9A-Za-z-]{8,64}")
+_DECODERS = {
+    name: msgspec.json.Decoder(kind)
+    for name, kind in {
+        "ping": payloads.Ping,
+        "push": payloads.Push,
+        "pull_request": payloads.PullRequest,
+        "delete": payloads.Delete,
+        "installation": payloads.InstallationEvent,
+        "installation_repositories": payloads.InstallationRepositories,
+    }.items()
+}
+
+
+def guid(header: str | None) -> str:
+    """The delivery's GUID, checked; raises `BadDelivery`."""
+    if header is None or not _GUID.fullmatch(header):
+        raise BadDelivery("missing-delivery-id", "X-GitHub-Delivery is missing or malformed.")
+    return header
+
+
+def parse(name: str | None, content_type: str | None, body: bytes) -> Event:
+    """The event in a body; raises `BadDelivery` with the path of a wrong field."""
+    if name is None or not _EVENT_NAME.fullmatch(name):
+        raise BadDelivery("missing-event", "X-GitHub-Event is missing or malformed.")
+    content = _json_of(content_type, body)
+    decoder = _DECODERS.get(name)
+    try:
+        if decoder is None:
+            msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+            return Unknown(name)
+        return _event(decoder.decode(content))
+    except msgspec.ValidationError as error:
+        raise BadDelivery(
+            "unexpected-payload", f"The {name} payload is not as GitHub sends it: {error}."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadDelivery("not-json", f"The body is not JSON: {error}.") from None
+
+
+def _json_of(content_type: str | None, body: bytes) -> bytes:
+    """GitHub sends JSON, or a form with the JSON in its `payload` field."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return body
+    if kind == "application/x-www-form-urlencoded":
+        try:
+            fields = parse_qs(body.decode(), strict_parsing=True, max_num_fields=10)
+            return fields["payload"][0].encode()
+        except (ValueError, KeyError):
+            raise BadDelivery("not-a-form", "The form has no field `payload`.") from None
+    raise BadDelivery(
+        "unsupported-media-type",
+        f"Content type {kind or 'none'!r} is not understood.",
+        "Choose application/json in the webhook's settings.",
+        status=415,
+    )
+
+
+def _event(payload: object) -> Event:
+    match payload:
+        case payloads.Push():
+            repository = payload.repository
+            return Push(
+                repository=repository.full_name,
+                private=repository.private,
+                default_branch=repository.default_branch,
+                installation_id=_installation(payload.installation),
+                ref=payload.ref,
+                before=payload.before,
+                after=payload.after,
+                deleted=payload.deleted,
+                message=payload.head_commit.message if payload.head_commit else None,
+                moved_at=_time(repository.pushed_at, "repository.pushed_at"),
+            )
+        case payloads.PullRequest():
+            repository, details = payload.repository, payload.pull_request
+            head = details.head
+            return PullRequest(
+                repository=repository.full_name,
+                private=repository.private,
+                default_branch=repository.default_branch,
+                installation_id=_installation(payload.installation),
+                action=payload.action,
+                number=details.number,
+                open=details.state == "open",
+                draft=details.draft,
+                head_sha=head.sha,
+                head_ref=head.ref,
+                fork=head.repo is None
+                or head.repo.full_name.lower() != repository.full_name.lower(),
+                moved_at=_time(details.updated_at, "pull_request.updated_at"),
+            )
+        case payloads.Delete():
+            pushed_at = payload.repository.pushed_at
+            return BranchDeleted(
+                repository=payload.repository.full_name,
+                ref=payload.ref,
+                ref_type=payload.ref_type,
+                moved_at=_time(pushed_at, "repository.pushed_at"),
+            )
+        case payloads.InstallationEvent():
+            return InstallationChanged(
+                payload.installation.id,
+                payload.action,
+                tuple(repository.full_name for repository in payload.repositories),
+            )
+        case payloads.InstallationRepositories():
+            return InstallationChanged(
+                payload.installation.id,
+                payload.action,
+                tuple(repository.full_name for repository in payload.repositories_added),
+                tuple(repository.full_name for repository in payload.repositories_removed),
+            )
+    return Ping()
+
+
+def _installation(installation: payloads.Installation | None) -> int | None:
+    return installation.id if installation is not None else None
+
+
+def _time(value: int | str | None, field: str) -> int:
+    """Milliseconds since 1970 of a time as GitHub writes it, either way."""
+    if isinstance(value, int) and 0 <= value < 1 << 40:
+        return value * 1000
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(value).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            pass
+    raise BadDelivery("unexpected-payload", f"{field} is not a time: {value!r:.60}.")

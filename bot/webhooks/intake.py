@@ -1,0 +1,193 @@
+"""From an event to its effect: one transaction for each delivery, and nothing slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
+from bot.events import PullRequestClosed as PullRequestClosedEvent
+from bot.models import deployments, inbox, projects
+from bot.models.deployments import Requested
+from bot.models.group_commit import GroupCommit
+from bot.models.tables import Project
+from bot.settings import Settings
+from bot.webhooks import decisions
+from bot.webhooks.events import BranchDeleted, Event, InstallationChanged, PullRequest, Push
+
+STALE = "something newer is known of this branch"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a delivery came to. `woken`: builds that a worker should be told of."""
+
+    accepted: bool
+    reason: str = ""
+    deployment_id: str = ""
+    build_id: str = ""
+    sha: str = ""
+    woken: tuple[str, ...] = ()
+
+
+class Intake:
+    """Takes parsed deliveries in. One per process; safe to use from many threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        commits: GroupCommit,
+        bus: Bus,
+        wake: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._settings = settings
+        self._commits = commits
+        self._bus = bus
+        self._wake = wake
+
+    def take(self, guid: str, name: str, digest: str, event: Event) -> Outcome:
+        """Record a delivery and all that follows from it; durable when this returns."""
+        decision = decisions.decide(event, self._settings.allows)
+        data = msgspec.json.encode(asdict(event)).decode()
+
+        def work() -> Outcome:
+            if not inbox.remember(guid, name, digest, data):
+                return _known(guid)
+            outcome = self._carry_out(decision, event)
+            if not outcome.accepted or outcome.reason:
+                inbox.conclude(guid, "accepted" if outcome.accepted else "ignored", outcome.reason)
+            return outcome
+
+        outcome = self._commits.run(work)
+        if outcome.woken:
+            self._wake(outcome.woken)
+        return outcome
+
+    def _carry_out(self, decision: decisions.Decision, event: Event) -> Outcome:
+        match decision, event:
+            case decisions.Ignore(reason), _:
+                return Outcome(False, reason)
+            case decisions.Build(), Push():
+                return self._build_branch(decision, event)
+            case decisions.NoteBranch(), Push():
+                return self._note_branch(decision, event)
+            case decisions.DeleteBranch(branch), (Push() | BranchDeleted()):
+                return self._delete_branch(branch, event)
+            case ((decisions.BuildPullRequest() | decisions.NotePullRequest()), PullRequest()):
+                return self._pull_request(decision, event)
+            case decisions.ClosePullRequest(), PullRequest():
+                return self._close(event)
+            case decisions.ChangeInstallation(), InstallationChanged():
+                return _change_installation(event)
+        raise AssertionError(f"no way to carry out {decision} for {event}")
+
+    def _build_branch(self, decision: decisions.Build, push: Push) -> Outcome:
+        project = _project(push)
+        if not projects.move_ref(
+            project, decision.branch, decision.sha, push.moved_at, decision.before
+        ):
+            return Outcome(False, STALE)
+        self._supersede(project, decision.branch, decision.sha)
+        requested = deployments.request_build(
+            project, decision.sha, decision.branch, "push", decision.environment
+        )
+        return self._requested(requested, decision.sha)
+
+    def _pull_request(
+        self, decision: decisions.BuildPullRequest | decisions.NotePullRequest, event: PullRequest
+    ) -> Outcome:
+        project = _project(event)
+        if not projects.move_pull_request(
+            project,
+            event.number,
+            head_sha=event.head_sha,
+            head_ref=event.head_ref,
+            fork=event.fork,
+            moved_at=event.moved_at,
+        ):
+            return Outcome(False, "something newer is known of this pull request")
+        if isinstance(decision, decisions.NotePullRequest):
+            return Outcome(False, decision.reason)
+        self._supersede(project, event.head_ref, event.head_sha)
+        requested = deployments.request_build(
+            project, event.head_sha, event.head_ref, "pull_request", "preview"
+        )
+        return self._requested(requested, event.head_sha)
+
+    def _requested(self, requested: Requested, sha: str) -> Outcome:
+        told = (requested.deployment_id, requested.build_id)
+        if requested.created:
+            self._bus.publish(DeploymentCreated(*told))
+            return Outcome(True, "", *told, sha, woken=(requested.build_id,))
+        if requested.ready:
+            projects.point_aliases(requested.deployment_id)
+            self._bus.publish(BuildCompleted(*told))
+            return Outcome(True, "this commit is live already", *told, sha)
+        if not requested.build_id:
+            return Outcome(False, "the commit message asks for no deployment")
+        # A pull request opened while its commit builds: its comment is due now.
+        self._bus.publish(DeploymentCreated(*told))
+        return Outcome(True, "this commit has a build already", *told, sha)
+
+    def _supersede(self, project: Project, branch: str, sha: str) -> None:
+        for deployment_id, build_id in deployments.supersede_older(project, branch, sha):
+            self._bus.publish(BuildFailed(deployment_id, build_id))
+
+    def _note_branch(self, decision: decisions.NoteBranch, push: Push) -> Outcome:
+        project = _project(push)
+        moved = projects.move_ref(
+            project, decision.branch, decision.sha, push.moved_at, decision.before
+        )
+        if not moved:
+            return Outcome(False, STALE)
+        self._supersede(project, decision.branch, decision.sha)
+        deployments.skip(project, decision.sha, decision.branch)
+        return Outcome(False, decision.reason)
+
+    def _delete_branch(self, branch: str, event: Push | BranchDeleted) -> Outcome:
+        project = projects.by_name(event.repository)
+        if project is None:
+            return Outcome(False, "the repository is not connected")
+        if not projects.delete_ref(project, branch, event.moved_at):
+            return Outcome(False, STALE)
+        self._supersede(project, branch, "")
+        return Outcome(True, f"the branch {branch} is gone")
+
+    def _close(self, event: PullRequest) -> Outcome:
+        project = projects.by_name(event.repository)
+        if project is None:
+            return Outcome(False, "the repository is not connected")
+        pull_request_id = projects.close_pull_request(project, event.number, event.moved_at)
+        if pull_request_id is None:
+            return Outcome(False, "the pull request is not known, or open again")
+        self._bus.publish(PullRequestClosedEvent(pull_request_id))
+        return Outcome(True, f"pull request {event.number} is closed")
+
+
+def _project(event: Push | PullRequest) -> Project:
+    return projects.connect_project(
+        event.repository,
+        production_branch=event.default_branch,
+        private=event.private,
+        installation_id=event.installation_id,
+    )
+
+
+def _known(guid: str) -> Outcome:
+    earlier = inbox.find(guid)
+    outcome = earlier.outcome if earlier is not None else "unknown"
+    reason = f": {earlier.reason}" if earlier is not None and earlier.reason else ""
+    return Outcome(False, f"this delivery is known already ({outcome}{reason})")
+
+
+def _change_installation(event: InstallationChanged) -> Outcome:
+    states = {"deleted": "removed", "suspend": "suspended", "unsuspend": "active"}
+    if event.action in states:
+        count = projects.set_installation_state(event.installation_id, states[event.action])
+        return Outcome(True, f"{count} projects are now {states[event.action]}")
+    if event.removed:
+        projects.set_state(event.removed, "removed")
+    projects.adopt_installation(event.repositories, event.installation_id)
+    return Outcome(True, f"the installation's repositories: {event.action}")

@@ -1,0 +1,100 @@
+"""The fields of GitHub's payloads that are used; all others are passed over unread.
+
+https://docs.github.com/en/webhooks/webhook-events-and-payloads
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+# Names and SHAs become folders, addresses and git's arguments later: nothing but
+# what GitHub itself allows gets past here.
+FullName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+$", max_length=140)
+]
+Sha = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
+# https://git-scm.com/docs/git-check-ref-format
+_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock$|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\]+$"
+RefName = Annotated[str, Meta(pattern=_REF, max_length=255)]
+
+
+class Installation(Struct, frozen=True):
+    id: int
+
+
+class Repository(Struct, frozen=True):
+    full_name: FullName
+    private: bool
+    default_branch: RefName
+    # Seconds since 1970 in push events, a text elsewhere. When GitHub took the push.
+    pushed_at: int | str | None = None
+
+
+class Commit(Struct, frozen=True):
+    message: str
+
+
+class Push(Struct, frozen=True):
+    ref: RefName
+    before: Sha
+    after: Sha
+    repository: Repository
+    deleted: bool = False
+    head_commit: Commit | None = None
+    installation: Installation | None = None
+
+
+class HeadRepository(Struct, frozen=True):
+    full_name: FullName
+
+
+class Head(Struct, frozen=True):
+    sha: Sha
+    ref: RefName
+    # Gone when the fork was deleted.
+    repo: HeadRepository | None = None
+
+
+class PullRequestDetails(Struct, frozen=True):
+    number: int
+    state: str
+    head: Head
+    updated_at: str
+    draft: bool = False
+
+
+class PullRequest(Struct, frozen=True):
+    action: str
+    pull_request: PullRequestDetails
+    repository: Repository
+    installation: Installation | None = None
+
+
+class Delete(Struct, frozen=True):
+    ref: RefName
+    ref_type: str
+    repository: Repository
+    installation: Installation | None = None
+
+
+class RepositoryName(Struct, frozen=True):
+    full_name: FullName
+
+
+class InstallationEvent(Struct, frozen=True):
+    action: str
+    installation: Installation
+    repositories: list[RepositoryName] = []
+
+
+class InstallationRepositories(Struct, frozen=True):
+    action: str
+    installation: Installation
+    repositories_added: list[RepositoryName] = []
+    repositories_removed: list[RepositoryName] = []
+
+
+class Ping(Struct, frozen=True):
+    zen: str = ""
