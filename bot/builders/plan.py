@@ -24,6 +24,9 @@ class Plan:
     `outputs` are the folders, relative to `root`, where the result may lie: the
     first that holds an index page is published. No `steps`: the folder is published
     as it is. `base_path` says how the build learns its base path, for the log.
+
+    `files` are written into `root` after the install step and before the build step:
+    how some frameworks learn their base path.
     """
 
     framework: str
@@ -32,8 +35,19 @@ class Plan:
     steps: tuple[Step, ...] = ()
     outputs: tuple[str, ...] = (".",)
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     spa: bool = False
     base_path: str = ""
     # Names the lockfile, whose digest is the key of the dependency cache.
     lockfile: str = ""
+    # `npm`, `pnpm`, `yarn` or `bun` (empty: none), and the version asked for, if any.
     package_manager: str = ""
+    package_manager_version: str = ""
+    # The Node and Python versions asked for, as the project wrote them; empty: any.
+    node: str = ""
+    python: str = ""
+    # Programs that the steps call and that no package of the project brings (`hugo`).
+    programs: tuple[str, ...] = ()
+
+    def step(self, name: str) -> Step | None:
+        return next((step for step in self.steps if step.name == name), None)
