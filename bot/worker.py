@@ -12,7 +12,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from bot.builders.job import Built, Control, Job, Stage, Stopped
@@ -134,6 +134,7 @@ class _Attempt:
         self._database = worker._database
         self._build = build
         self._deployment: Deployment = build.deployment
+        self._key = self._deployment.sha or self._deployment.id
         self._status = BuildStatus.CLONING
         self._ended = threading.Event()
         logs = f"logs/{build.id[:7]}/{build.id}.log"
@@ -149,8 +150,7 @@ class _Attempt:
         queued_for = (now() - self._build.created_at) / 1000
         try:
             built = self._worker._pipeline.run(self._job(), self._control)
-            built.stages[Stage.QUEUE] = queued_for
-            self._succeed(built)
+            self._succeed(built, {Stage.QUEUE: queued_for} | built.stages)
         except Stopped:
             self._stop()
         except UserError as error:
@@ -168,7 +168,6 @@ class _Attempt:
     def _job(self) -> Job:
         deployment = self._deployment
         project = deployment.project
-        key = deployment.sha or deployment.id
         return Job(
             build_id=self._build.id,
             deployment_id=deployment.id,
@@ -176,7 +175,7 @@ class _Attempt:
             sha=deployment.sha or "",
             ref=deployment.ref,
             environment=deployment.environment,
-            base_path=f"/{key}/",
+            base_path=f"/{self._key}/",
             previous=deployments.newest_ready(project.id),
             private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
         )
@@ -209,15 +208,15 @@ class _Attempt:
                 self._control.cancelled.set()
                 return
 
-    def _succeed(self, built: Built) -> None:
+    def _succeed(self, built: Built, stages: Mapping[Stage, float]) -> None:
         worker = self._worker
-        self._log.say(f"Live at {worker._settings.deployment_url(self._deployment.sha)}")
+        self._log.say(f"Live at {worker._settings.deployment_url(self._key)}")
         files = (
             (path, entry.size, entry.media_type, entry.digest)
             for path, entry in built.manifest.files.items()
         )
         with self._database.write():
-            if not builds.succeed(self._build.id, worker._name, built.stages, files):
+            if not builds.succeed(self._build.id, worker._name, _named(stages), files):
                 return
             projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
@@ -245,6 +244,10 @@ class _Attempt:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
         self._worker._give_up_or_repeat(Build.get_by_id(self._build.id), code, message)
+
+
+def _named(stages: Mapping[Stage, float]) -> dict[str, float]:
+    return {str(stage): seconds for stage, seconds in stages.items()}
 
 
 def _alive(pid: int) -> bool:

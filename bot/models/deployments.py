@@ -197,3 +197,28 @@ def recent_builds(limit: int = 25) -> list[Build]:
         .order_by(Build.created_at.desc(), Build.id.desc())
         .limit(limit)
     )
+
+
+def newest_build_of_commit(project_id: int, sha: str) -> Build | None:
+    """The newest build of a project's commit, with its deployment and project."""
+    found: Build | None = (
+        Build.select(Build, Deployment, Project)
+        .join(Deployment)
+        .join(Project)
+        .where(Deployment.project == project_id, Deployment.sha == sha)
+        .order_by(Build.created_at.desc(), Build.id.desc())
+        .first()
+    )
+    return found
+
+
+def previews_of_branch(project_id: int, branch: str) -> list[Deployment]:
+    """The previews of a branch that the code host knows, or may come to know, of."""
+    return list(
+        Deployment.select().where(
+            Deployment.project == project_id,
+            Deployment.ref == branch,
+            Deployment.environment == "preview",
+            Deployment.status != DeploymentStatus.SKIPPED,
+        )
+    )
