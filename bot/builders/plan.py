@@ -38,7 +38,7 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     spa: bool = False
     base_path: str = ""
-    # Names the lockfile, whose digest is the key of the dependency cache.
+    # The lockfile's path within the tree: its digest is the key of the dependency cache.
     lockfile: str = ""
     # `npm`, `pnpm`, `yarn` or `bun` (empty: none), and the version asked for, if any.
     package_manager: str = ""

@@ -1,0 +1,137 @@
+"""The commands of a build: what they see of the world, and what their ending means."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from bot.builders.failures import explain
+from bot.builders.job import Control, Job, Stopped
+from bot.builders.plan import Plan, Step
+from bot.builders.sandbox.runner import Command, Ending, Finished, Limits, Runner
+from bot.builders.toolchain import Toolchain
+from bot.errors import UserError
+from bot.settings import Settings
+
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+_KEPT = 200  # pieces of output, enough for the last lines
+
+# What every command of a build gets. No colours and no progress: it is read as text.
+ENVIRONMENT: Mapping[str, str] = {
+    "CI": "true",
+    "DEPLOYSTACK": "1",
+    "LANG": "C.UTF-8",
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    # A build on somebody's server has nothing to report to anybody.
+    "ASTRO_TELEMETRY_DISABLED": "1",
+    "DO_NOT_TRACK": "1",
+    "GATSBY_TELEMETRY_DISABLED": "1",
+    "NEXT_TELEMETRY_DISABLED": "1",
+    "NG_CLI_ANALYTICS": "false",
+    "NUXT_TELEMETRY_DISABLED": "1",
+    "STORYBOOK_DISABLE_TELEMETRY": "1",
+}
+
+
+class Commands:
+    """Runs the commands of one build, which share its time limit."""
+
+    def __init__(self, settings: Settings, runner: Runner, work: Path, control: Control) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._work = work
+        self._control = control
+        self._deadline = time.monotonic() + settings.BUILD_TIMEOUT
+
+    def limits(self) -> Limits:
+        """What is left of the build's time, and the other limits."""
+        settings = self._settings
+        return Limits(
+            seconds=max(self._deadline - time.monotonic(), 0.1),
+            memory=settings.BUILD_MEMORY,
+            processes=settings.BUILD_PROCESSES,
+            disk=settings.BUILD_DISK,
+            log=settings.BUILD_LOG_SIZE,
+        )
+
+    def build(self, plan: Plan, toolchain: Toolchain, job: Job) -> None:
+        """Run the build step; raises `UserError` unless it succeeds, `Stopped`."""
+        step = plan.step("build")
+        if step is None:
+            return
+        home = self._work / "home"
+        home.mkdir(exist_ok=True)
+        tree = self._work / "tree"
+        command = Command(
+            argv=step.argv,
+            folder=tree / plan.root,
+            environment=build_environment(plan, toolchain, job, home),
+            writable=(tree, home),
+            readable=tuple(toolchain.readable),
+            network=step.network,
+        )
+        self._control.log.say(f"$ {' '.join(step.argv)}")
+        printed: deque[bytes] = deque(maxlen=_KEPT)
+
+        def log(output: bytes) -> None:
+            printed.append(output)
+            self._control.log.write(output)
+
+        finished = self._runner.run(command, self.limits(), log, self._control.cancelled)
+        check(step, finished, b"".join(printed), self._settings)
+        self._control.log.say(f"Built in {finished.seconds:.2f} s")
+
+
+def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) -> dict[str, str]:
+    """All that a build command finds in its environment."""
+    path = (*(str(entry) for entry in toolchain.path_entries), *_SYSTEM_PATH)
+    return {
+        **ENVIRONMENT,
+        "HOME": str(home),
+        "PATH": ":".join(path),
+        "BASE_PATH": job.base_path,
+        "COMMIT_SHA": job.sha,
+        "COMMIT_REF": job.ref,
+        "CONTEXT": job.environment,
+        **toolchain.environment,
+        **plan.environment,
+    }
+
+
+def check(step: Step, finished: Finished, printed: bytes, settings: Settings) -> None:
+    """Raise what an unsuccessful ending means, in words that its author can act on."""
+    if finished.succeeded:
+        return
+    shown = f"`{' '.join(step.argv)}`"
+    ending = finished.ending
+    if ending is Ending.CANCELLED:
+        raise Stopped
+    if ending is Ending.TIMED_OUT:
+        raise UserError(
+            "timed-out",
+            f"{shown} was ended when the build had taken {settings.BUILD_TIMEOUT} s.",
+            "Does it wait for input, or start a server? BUILD_TIMEOUT is the operator's limit.",
+        )
+    if ending is Ending.OUT_OF_MEMORY:
+        raise UserError(
+            "out-of-memory",
+            f"{shown} needed more than {settings.BUILD_MEMORY >> 20} MB of memory.",
+            "Build with less at a time, or ask the operator to raise BUILD_MEMORY.",
+        )
+    if ending is Ending.DISK_FULL:
+        raise UserError(
+            "disk-full",
+            f"{shown} wrote more than {settings.BUILD_DISK >> 20} MB.",
+            "Write less, or ask the operator to raise BUILD_DISK.",
+        )
+    if ending is Ending.LOG_FULL:
+        raise UserError(
+            "log-full",
+            f"{shown} printed more than {settings.BUILD_LOG_SIZE >> 20} MB.",
+            "Have it print less.",
+        )
+    message, hint = explain(step, finished.exit_code, printed.decode(errors="replace"))
+    raise UserError(f"{step.name}-failed", message, hint)

@@ -1,0 +1,75 @@
+"""What a failed command most likely means, by what it printed.
+
+Each row is a pattern in the last output and what its author can do about it. Only
+causes that a person would not see at once belong here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bot.builders.plan import Step
+
+_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        r"npm ci.* can only install packages when your package\.json and package-lock\.json"
+        r"|ERR_PNPM_OUTDATED_LOCKFILE|lockfile needs to be updated|YN0028"
+        r"|lockfile had changes, but lockfile is frozen",
+        "package.json and the lockfile do not agree: install once on your machine and commit "
+        "the lockfile.",
+    ),
+    (
+        r"ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES",
+        "Two packages want different versions of a third (a peer dependency): bring their "
+        "versions in line, or put `legacy-peer-deps=true` into the repository's .npmrc.",
+    ),
+    (
+        r"fonts\.googleapis\.com|Failed to fetch .* from Google Fonts",
+        "The build wants fonts from Google, which cannot be reached from here: keep the fonts "
+        "in the repository (for Next.js: next/font/local).",
+    ),
+    (
+        r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN)|ECONNREFUSED|ENETUNREACH|Could not resolve host",
+        "The build wants a host that cannot be reached from here.",
+    ),
+    (
+        r"ERR_OSSL_EVP_UNSUPPORTED|digital envelope routines::unsupported",
+        "An old webpack meets a new Node: ask for Node 16 in .nvmrc, or set "
+        "NODE_OPTIONS=--openssl-legacy-provider in the build script.",
+    ),
+    (
+        r"JavaScript heap out of memory|Reached heap limit",
+        "Node ran out of memory: set NODE_OPTIONS=--max-old-space-size in the build script, or "
+        "build less at a time.",
+    ),
+    (
+        r"npm (?:ERR!|error) code E40[14]\b|ERR_PNPM_FETCH_40[14]",
+        "A package does not exist in the registry, or is private: the registry's answer is in "
+        "the log.",
+    ),
+    (
+        r"Unsupported engine|EBADENGINE|The engine \"node\" is incompatible"
+        r"|requires Node\.js|ERR_PNPM_UNSUPPORTED_ENGINE",
+        "A package wants another Node version: name it in .nvmrc or in `engines`.",
+    ),
+    (
+        r"Cannot find module '([^'./][^']*)'|Cannot find package '([^']+)'"
+        r"|Failed to resolve import \"([^\".][^\"]*)\"",
+        "A module is missing: is it in package.json, and spelled with the right case?",
+    ),
+    (r"ENOSPC|No space left on device", "The disk is full."),
+)
+
+
+def explain(step: Step, exit_code: int, printed: str) -> tuple[str, str]:
+    """(message, hint) for a command that ended with an error."""
+    shown = f"`{' '.join(step.argv)}`"
+    message = f"{shown} exited with {exit_code}."
+    if exit_code == 127:
+        return message, f"A program that {shown} calls is not installed: see the log."
+    if exit_code == 137:
+        return message, "It was killed, most likely because it needed too much memory."
+    for pattern, hint in _HINTS:
+        if re.search(pattern, printed):
+            return message, hint
+    return message, "The last lines of the log say why."

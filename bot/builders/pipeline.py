@@ -1,0 +1,226 @@
+"""The director: takes one build from a commit (or a folder) to a published deployment.
+
+It decides the order and times each stage. It is not in charge of the database, of
+whether the build is still wanted (`Control` says so), or of what anybody is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.builders import detect, output, publish
+from bot.builders.commands import Commands
+from bot.builders.install import CacheScope, Installer
+from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.plan import Plan
+from bot.builders.sandbox.runner import Runner
+from bot.builders.sandbox.select import select_runner
+from bot.builders.source import Repositories, Source, TokenFor
+from bot.builders.toolchain import Toolchains
+from bot.builders.tree import FolderTree, Tree
+from bot.errors import SystemFault
+from bot.settings import Settings
+from bot.storage.manifest import Entry, Manifest
+from bot.storage.store import Store
+
+
+def create_pipeline(settings: Settings, store: Store, token_for: TokenFor) -> Pipeline:
+    """The pipeline with the parts that the settings ask for."""
+    runner = select_runner(settings)
+    repositories = Repositories(
+        settings.DATA_DIR / "mirrors", token_for, seconds=settings.BUILD_TIMEOUT
+    )
+    toolchains = Toolchains(settings.DATA_DIR / "toolchains")
+    installer = Installer(settings, toolchains, runner)
+    return Pipeline(settings, store, repositories, runner, toolchains, installer)
+
+
+@dataclass
+class _Stages:
+    """The seconds that each stage of one build took."""
+
+    control: Control
+    seconds: dict[Stage, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        self.control.entering(stage)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0) + time.monotonic() - started
+
+
+class Pipeline:
+    """Runs builds; several at once, from as many threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        repositories: Repositories,
+        runner: Runner,
+        toolchains: Toolchains,
+        installer: Installer,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._repositories = repositories
+        self._runner = runner
+        self._toolchains = toolchains
+        self._installer = installer
+        self._limits = output.OutputLimits(
+            files=settings.MAX_FILES,
+            file_size=settings.MAX_FILE_SIZE,
+            total_size=settings.MAX_DEPLOYMENT_SIZE,
+        )
+
+    def run(self, job: Job, control: Control) -> Built:
+        """Deploy a commit. Raises `UserError`, `SystemFault` or `Stopped`."""
+        stages = _Stages(control)
+        url = self._settings.clone_url(job.project)
+        with contextlib.ExitStack() as open_source:
+            with stages(Stage.FETCH):
+                source = open_source.enter_context(
+                    self._repositories.fetch(
+                        job.project, url, job.sha, control.log, control.cancelled
+                    )
+                )
+                control.log.say(f"Fetched {job.sha[:7]} in {source.seconds:.2f} s")
+                plan = self._plan(source.tree, job, control)
+            if not plan.steps and not source.tree.submodules:
+                with stages(Stage.PUBLISH):
+                    files = self._store_commit(source, plan, job, control)
+                    return self._publish(files, plan, job, control, stages)
+            with self._work_folder(job) as work:
+                with stages(Stage.CHECKOUT):
+                    source.export(work / "tree")
+                open_source.close()
+                return self._build(work, plan, job, control, stages)
+
+    def run_folder(self, folder: Path, job: Job, control: Control) -> Built:
+        """Deploy an unpacked upload, whose files are given up to the store."""
+        stages = _Stages(control)
+        with stages(Stage.FETCH):
+            plan = self._plan(FolderTree(folder), job, control)
+        with self._work_folder(job) as work:
+            with stages(Stage.CHECKOUT):
+                shutil.move(folder, work / "tree")
+            return self._build(work, plan, job, control, stages)
+
+    def tidy(self) -> None:
+        """Housekeeping that no build should wait for: now and then, from anywhere."""
+        self._repositories.tidy()
+
+    def _plan(self, tree: Tree, job: Job, control: Control) -> Plan:
+        plan = detect.plan(tree, job.base_path)
+        control.framework(plan.framework)
+        control.log.say(f"Detected {plan.framework}: {plan.reason}")
+        control.log.say(f"Base path {job.base_path}: {plan.base_path}")
+        publish.warn_of_pointers(tree, control.log)
+        return plan
+
+    def _store_commit(
+        self, source: Source, plan: Plan, job: Job, control: Control
+    ) -> dict[str, Entry]:
+        folder = os.path.normpath(os.path.join(plan.root, plan.outputs[0]))
+        blobs = output.check_tree(source.tree, folder, self._limits, control.log)
+        known = publish.entries_by_blob(self._store, job.previous)
+        return publish.store_blobs(self._store, source.tree.reader, blobs, known)
+
+    def _build(self, work: Path, plan: Plan, job: Job, control: Control, stages: _Stages) -> Built:
+        root = work / "tree" / plan.root
+        if plan.steps:
+            commands = Commands(self._settings, self._runner, work, control)
+            with stages(Stage.INSTALL):
+                toolchain = self._toolchains.provide(plan, control.log)
+                self._installer.install(
+                    work / "tree", plan, _scope(job), control, commands.limits()
+                )
+            with stages(Stage.BUILD):
+                _write_files(root, plan.files)
+                commands.build(plan, toolchain, job)
+        with stages(Stage.PUBLISH):
+            folder = output.choose_output(root, plan.outputs)
+            shown = folder.relative_to(os.path.realpath(work / "tree"))
+            checked = output.check_folder(folder, self._limits, control.log)
+            files = publish.store_folder(self._store, checked)
+            control.log.say(f"Publishing {shown if str(shown) != '.' else 'the whole folder'}")
+            return self._publish(files, plan, job, control, stages)
+
+    def _publish(
+        self,
+        files: dict[str, Entry],
+        plan: Plan,
+        job: Job,
+        control: Control,
+        stages: _Stages,
+    ) -> Built:
+        manifest = Manifest(
+            deployment=job.deployment_id,
+            files=files,
+            spa=plan.spa,
+            base=job.base_path,
+            created_at=int(time.time() * 1000),
+        )
+        # The last look before others see it: a build that is not wanted stays unseen.
+        control.entering(Stage.PUBLISH)
+        self._store.publish(manifest)
+        size = sum(entry.size for entry in files.values())
+        control.log.say(f"Published {len(files)} files, {size / 1e6:.1f} MB")
+        return Built(manifest=manifest, framework=plan.framework, stages=stages.seconds)
+
+    @contextmanager
+    def _work_folder(self, job: Job) -> Iterator[Path]:
+        """A folder for one build, gone afterwards whatever happens."""
+        work = self._settings.WORK_DIR / job.build_id
+        remove_folder(work)
+        try:
+            work.mkdir(parents=True)
+        except OSError as error:
+            raise SystemFault(
+                "work-folder", f"WORK_DIR cannot be used: {error.strerror}."
+            ) from error
+        try:
+            yield work
+        finally:
+            remove_folder(work)
+
+
+def _scope(job: Job) -> CacheScope:
+    return CacheScope(project=job.project, trusted=True)
+
+
+def _write_files(root: Path, files: Mapping[str, str]) -> None:
+    """Write a plan's files, never through a link that the sources laid out."""
+    real_root = os.path.realpath(root)
+    for name, text in files.items():
+        target = root / name
+        if os.path.commonpath([real_root, os.path.realpath(target.parent)]) != real_root:
+            raise SystemFault("work-folder", f"{name} would lie outside of the build's folder.")
+        target.unlink(missing_ok=True)
+        target.write_text(text)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder whose contents may resist: a build may have taken rights away."""
+
+    def insist(_function: object, path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700, follow_symlinks=False) if not os.path.islink(path) else None
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+    if folder.is_dir():
+        shutil.rmtree(folder, onerror=insist)

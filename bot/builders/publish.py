@@ -1,0 +1,77 @@
+"""From files to a manifest: every content is stored once, and unchanged ones not read again.
+
+It is not in charge of what may be published (`output` is), nor of making the
+deployment visible (`Store.publish` is).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bot.builders.git_process import ObjectReader
+from bot.builders.git_tree import Blob
+from bot.builders.job import BuildLog
+from bot.builders.tree import Tree
+from bot.storage.manifest import Entry, media_type
+from bot.storage.store import NotPublished, Store
+
+
+def store_folder(store: Store, files: Iterable[tuple[str, Path]]) -> dict[str, Entry]:
+    """Store the files of an output folder, which are given up to the store."""
+    entries: dict[str, Entry] = {}
+    for path, file in files:
+        digest, size = _store_file(store, file)
+        entries[path] = Entry(digest, size, media_type(path))
+    return entries
+
+
+def _store_file(store: Store, file: Path) -> tuple[str, int]:
+    about = file.stat()
+    if about.st_nlink == 1 and stat.S_ISREG(about.st_mode):
+        return store.put_file(file)
+    # Somebody else knows this file by another name, and could write to it later.
+    with file.open("rb") as content:
+        return store.put_bytes(iter(lambda: content.read(1 << 18), b""))
+
+
+def store_blobs(
+    store: Store, reader: ObjectReader, files: Mapping[str, Blob], known: Mapping[str, Entry]
+) -> dict[str, Entry]:
+    """Store files straight from Git; `known` are entries by blob, which are stored already."""
+    stored = {
+        blob.object_id: known[blob.object_id] for blob in files.values() if blob.object_id in known
+    }
+    wanted = sorted({blob.object_id for blob in files.values()} - stored.keys())
+    for object_id, chunks in zip(wanted, reader.stream(wanted), strict=True):
+        digest, size = store.put_bytes(chunks)
+        stored[object_id] = Entry(digest, size, "", object_id)
+    return {
+        path: Entry(found.digest, found.size, media_type(path), blob.object_id)
+        for path, blob in files.items()
+        if (found := stored[blob.object_id])
+    }
+
+
+def entries_by_blob(store: Store, deployment_id: str) -> dict[str, Entry]:
+    """What an earlier deployment of the same project took from Git as it is."""
+    if not deployment_id:
+        return {}
+    try:
+        earlier = store.manifest(deployment_id)
+    except NotPublished:
+        return {}
+    return {entry.source: entry for entry in earlier.files.values() if entry.source}
+
+
+def warn_of_pointers(tree: Tree, log: BuildLog) -> None:
+    """Git LFS keeps pointers in the repository, and the files elsewhere: say so.
+
+    https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+    """
+    if ".gitattributes" in tree.files and b"filter=lfs" in tree.read(".gitattributes"):
+        log.say(
+            "Warning: this repository uses Git LFS, which is not fetched. Files kept in LFS "
+            "are published as their pointers (small text files)."
+        )
