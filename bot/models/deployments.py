@@ -105,7 +105,7 @@ def supersede_older(project: Project, ref: str, newest_sha: str) -> list[tuple[s
         Ref.deleted == False,  # noqa: E712
     )
     doomed = list(
-        Build.select(Build.id, Build.deployment, Build.status, Deployment.environment)
+        Build.select(Build.id, Build.status, Deployment.id, Deployment.environment)
         .join(Deployment)
         .where(
             Deployment.project == project,
@@ -121,7 +121,7 @@ def supersede_older(project: Project, ref: str, newest_sha: str) -> list[tuple[s
         production = build.deployment.environment == "production"
         if production and build.status == BuildStatus.PUBLISHING:
             continue
-        ended.append((build.deployment_id, build.id))
+        ended.append((build.deployment.id, build.id))
     if ended:
         Build.update(status=BuildStatus.SUPERSEDED, completed_at=now()).where(
             Build.id.in_([build_id for _, build_id in ended])

@@ -14,9 +14,9 @@ from msgspec import Meta, Struct
 FullName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+$", max_length=140)
 ]
-Sha = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
+Sha = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
 # https://git-scm.com/docs/git-check-ref-format
-_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock$|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\]+$"
+_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock$|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\]+\Z"
 RefName = Annotated[str, Meta(pattern=_REF, max_length=255)]
 
 
