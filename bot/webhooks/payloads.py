@@ -12,11 +12,11 @@ from msgspec import Meta, Struct
 # Names and SHAs become folders, addresses and git's arguments later: nothing but
 # what GitHub itself allows gets past here.
 FullName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+$", max_length=140)
+    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", max_length=140)
 ]
 Sha = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
 # https://git-scm.com/docs/git-check-ref-format
-_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock$|/$|\.$))[^\x00-\x20\x7f~^:?*\[\\]+\Z"
+_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock\Z|/\Z|\.\Z))[^\x00-\x20\x7f~^:?*\[\\]+\Z"
 RefName = Annotated[str, Meta(pattern=_REF, max_length=255)]
 
 
