@@ -6,7 +6,6 @@ deployment visible (`Store.publish` is).
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,18 +21,9 @@ def store_folder(store: Store, files: Iterable[tuple[str, Path]]) -> dict[str, E
     """Store the files of an output folder, which are given up to the store."""
     entries: dict[str, Entry] = {}
     for path, file in files:
-        digest, size = _store_file(store, file)
+        digest, size = store.put_file(file)
         entries[path] = Entry(digest, size, media_type(path))
     return entries
-
-
-def _store_file(store: Store, file: Path) -> tuple[str, int]:
-    about = file.stat()
-    if about.st_nlink == 1 and stat.S_ISREG(about.st_mode):
-        return store.put_file(file)
-    # Somebody else knows this file by another name, and could write to it later.
-    with file.open("rb") as content:
-        return store.put_bytes(iter(lambda: content.read(1 << 18), b""))
 
 
 def store_blobs(

@@ -9,16 +9,24 @@ incoming/             drafts, on the same file system, so that renames are atomi
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from bot.storage.manifest import Manifest, decode, encode
 from bot.storage.store import NotPublished, StoreFault
+
+# Contents up to this size are made in memory, and not written at all if they are there.
+_IN_MEMORY = 1 << 20
+# Up to so many new contents are flushed one by one; more, by flushing the file system.
+_FEW = 64
+_system = ctypes.CDLL(None, use_errno=True)
 
 
 class DiskStore:
@@ -27,54 +35,63 @@ class DiskStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / "incoming"
-        try:
+        # Digests whose contents may still be in the system's memory alone.
+        self._unflushed: set[str] = set()
+        self._lock = threading.Lock()
+        with _faults("cannot be used"):
             for name in ("objects", "manifests", "sites", "incoming"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             for number in range(256):
                 (root / "objects" / f"{number:02x}").mkdir(exist_ok=True)
-        except OSError as error:
-            raise StoreFault(f"The artifact folder cannot be used: {error}") from error
 
     def path(self, digest: str) -> Path:
         """Where the content with this digest lies, if it is there."""
         return self._root / "objects" / digest[:2] / digest[2:]
 
     def put_file(self, path: Path) -> tuple[str, int]:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-        target = self.path(digest)
-        if not target.exists():
-            self._link_or_copy(path, target)
+        with _faults("cannot take a file"):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+            if not self._has(digest, size):
+                self._link_or_copy(path, self.path(digest))
+                self._note(digest)
         return digest, size
 
     def put_bytes(self, chunks: Iterable[bytes]) -> tuple[str, int]:
-        hasher = hashlib.sha256()
+        rest = iter(chunks)
+        head: list[bytes] = []
         size = 0
-        descriptor, draft = tempfile.mkstemp(dir=self._incoming)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for chunk in chunks:
-                    hasher.update(chunk)
-                    size += file.write(chunk)
-                os.fchmod(file.fileno(), 0o444)
-            digest = hasher.hexdigest()
-            os.replace(draft, self.path(digest))
-        except BaseException:
-            os.unlink(draft)
-            raise
+        for chunk in rest:
+            head.append(chunk)
+            size += len(chunk)
+            if size > _IN_MEMORY:
+                return self._put_stream(_joined(head, rest))
+        content = b"".join(head)
+        digest = hashlib.sha256(content).hexdigest()
+        if not self._has(digest, size):
+            with _faults("cannot take a file"):
+                draft = self._draft(digest)
+                descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                self._move_in(draft, digest)
         return digest, size
 
     def open(self, digest: str) -> BinaryIO:
         return self.path(digest).open("rb")
 
     def publish(self, manifest: Manifest) -> None:
-        descriptor, draft = tempfile.mkstemp(dir=self._incoming)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode(manifest))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._manifest_path(manifest.deployment))
+        with _faults("cannot publish"):
+            self._flush({entry.digest for entry in manifest.files.values()})
+            descriptor, draft = tempfile.mkstemp(dir=self._incoming)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(encode(manifest))
+                file.flush()
+                os.fsync(file.fileno())
+            target = self._manifest_path(manifest.deployment)
+            os.replace(draft, target)
+            _flush_path(target.parent)
 
     def manifest(self, deployment_id: str) -> Manifest:
         try:
@@ -83,44 +100,125 @@ class DiskStore:
             raise NotPublished(deployment_id) from None
 
     def lay_out(self, manifest: Manifest) -> None:
-        draft = Path(tempfile.mkdtemp(dir=self._incoming))
-        draft.chmod(0o755)
-        made = {""}
-        for path, entry in manifest.files.items():
-            folder = path.rpartition("/")[0]
-            if folder not in made:
-                (draft / folder).mkdir(parents=True, exist_ok=True)
-                made.add(folder)
-            os.link(self.path(entry.digest), draft / path)
         site = self._root / "sites" / manifest.deployment
-        if site.exists():
-            shutil.rmtree(draft)
-        else:
+        with _faults("cannot lay out a site"):
+            draft = Path(tempfile.mkdtemp(dir=self._incoming))
+            draft.chmod(0o755)
+            made = {""}
+            for path, entry in manifest.files.items():
+                folder = path.rpartition("/")[0]
+                if folder not in made:
+                    (draft / folder).mkdir(parents=True, exist_ok=True)
+                    made.add(folder)
+                os.link(self.path(entry.digest), draft / path)
+            self._remove_site(site)
             draft.rename(site)
 
     def delete(self, deployment_id: str) -> None:
-        self._manifest_path(deployment_id).unlink(missing_ok=True)
-        site = self._root / "sites" / deployment_id
+        with _faults("cannot delete"):
+            self._manifest_path(deployment_id).unlink(missing_ok=True)
+            self._remove_site(self._root / "sites" / deployment_id)
+
+    def _remove_site(self, site: Path) -> None:
         if site.exists():
             doomed = Path(tempfile.mkdtemp(dir=self._incoming))
-            site.rename(doomed / "site")
+            with contextlib.suppress(FileNotFoundError):
+                site.rename(doomed / "site")
             shutil.rmtree(doomed)
 
     def _manifest_path(self, deployment_id: str) -> Path:
         return self._root / "manifests" / f"{deployment_id}.json"
 
+    def _has(self, digest: str, size: int) -> bool:
+        """Whether the content is there, whole: a power cut may have left an empty file."""
+        try:
+            return self.path(digest).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def _draft(self, name: str) -> Path:
+        return self._incoming / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
+
+    def _put_stream(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        hasher = hashlib.sha256()
+        size = 0
+        with _faults("cannot take a file"):
+            draft = self._draft("stream")
+            try:
+                with draft.open("xb") as file:
+                    for chunk in chunks:
+                        hasher.update(chunk)
+                        size += file.write(chunk)
+                    os.fchmod(file.fileno(), 0o444)
+                digest = hasher.hexdigest()
+                self._move_in(draft, digest)
+            finally:
+                draft.unlink(missing_ok=True)
+        return digest, size
+
     def _link_or_copy(self, source: Path, target: Path) -> None:
         """Bring a file in under its digest, whole or not at all."""
-        draft = self._incoming / f"{target.name}.{os.getpid()}.{os.urandom(4).hex()}"
+        draft = self._draft(target.name)
         try:
-            os.link(source, draft)
-        except OSError:  # another file system, or one that has no hard links
-            shutil.copyfile(source, draft)
-        try:
+            if source.stat().st_nlink > 1:
+                # Whoever knows it by another name could write to it later.
+                shutil.copyfile(source, draft)
+            else:
+                try:
+                    os.link(source, draft)
+                except OSError:  # another file system, or one that has no hard links
+                    shutil.copyfile(source, draft)
             os.chmod(draft, 0o444)
+            with contextlib.suppress(PermissionError):
+                os.chown(draft, os.geteuid(), os.getegid())
             os.replace(draft, target)
         finally:
             # Renaming a link onto another link of the same file is a no-op that
             # leaves both names (POSIX rename), so the draft may still be there.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(draft)
+            draft.unlink(missing_ok=True)
+
+    def _move_in(self, draft: Path, digest: str) -> None:
+        os.replace(draft, self.path(digest))
+        self._note(digest)
+
+    def _note(self, digest: str) -> None:
+        with self._lock:
+            self._unflushed.add(digest)
+
+    def _flush(self, digests: set[str]) -> None:
+        """Have the contents on the disk before the manifest that names them."""
+        with self._lock:
+            new = digests & self._unflushed
+        if len(new) > _FEW:
+            descriptor = os.open(self._root, os.O_RDONLY)
+            try:
+                if _system.syncfs(descriptor) != 0:
+                    os.sync()
+            finally:
+                os.close(descriptor)
+        else:
+            for digest in new:
+                _flush_path(self.path(digest))
+        with self._lock:
+            self._unflushed -= new
+
+
+def _joined(head: Iterable[bytes], rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield from head
+    yield from rest
+
+
+def _flush_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _faults(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFault(f"The artifact folder {what}: {error}") from error
