@@ -10,7 +10,6 @@ while it changes, `.use` (shared) while somebody reads from it.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -101,10 +100,8 @@ class Mirror:
         objects = self.path / "objects"
         packs = sum(1 for _ in (objects / "pack").glob("*.pack"))
         # As `git gc --auto` does it: one of the 256 folders stands for all.
-        with contextlib.suppress(FileNotFoundError):
-            if packs <= _MANY_PACKS and len(os.listdir(objects / "17")) * 256 <= _MANY_LOOSE:
-                return False
-        if packs <= _MANY_PACKS and not (objects / "17").exists():
+        loose = sum(1 for _ in (objects / "17").glob("*")) * 256
+        if packs <= _MANY_PACKS and loose <= _MANY_LOOSE:
             return False
         descriptor = os.open(f"{self.path}.use", os.O_RDWR | os.O_CREAT, 0o600)
         try:

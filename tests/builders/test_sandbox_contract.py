@@ -1,0 +1,315 @@
+"""One contract for every runner: what a build sees, and how each abuse ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.builders.sandbox.bubblewrap import Bubblewrap
+from bot.builders.sandbox.control_group import find_control_groups
+from bot.builders.sandbox.process import ProcessRunner
+from bot.builders.sandbox.runner import Ending, Runner
+from tests.builders.sandbox_cases import LIMITS, Trial, living
+from tests.programs import require_program
+
+GROUPS = find_control_groups()
+NAMES = ["bubblewrap", "bubblewrap without control groups", "process"]
+NAMES += ["process without control groups"]
+
+
+def make_runner(name: str) -> Runner:
+    if "without" not in name and GROUPS is None:
+        pytest.skip("control groups cannot be made here")
+    groups = None if "without" in name else GROUPS
+    if name.startswith("process"):
+        return ProcessRunner(groups)
+    require_program("bwrap")
+    return Bubblewrap(groups)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A build folder that the build account can reach (pytest's own are closed to others)."""
+    made = Path(tempfile.mkdtemp(prefix="build-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(params=NAMES)
+def trial(request: pytest.FixtureRequest, folder: Path) -> Trial:
+    return Trial(make_runner(request.param), folder)
+
+
+@pytest.fixture
+def confined(trial: Trial) -> Trial:
+    if not trial.runner.confines:
+        pytest.skip("the process runner does not hide the host")
+    return trial
+
+
+def test_output_of_both_streams_arrives_in_order(trial: Trial) -> None:
+    finished = trial.shell("echo one; echo two >&2; echo three")
+    assert finished.succeeded
+    assert trial.output == "one\ntwo\nthree\n"
+
+
+def test_output_arrives_while_the_command_runs(trial: Trial) -> None:
+    def answer(chunk: bytes) -> None:
+        if b"ready" in chunk:
+            (trial.folder / "go").touch()
+
+    trial.heard = answer
+    assert trial.shell("echo ready; until [ -e go ]; do sleep 0.01; done; echo went").succeeded
+    assert trial.output == "ready\nwent\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143), ("kill -9 $$", 137)]
+)
+def test_the_exit_code_is_the_commands_own(trial: Trial, script: str, code: int) -> None:
+    finished = trial.shell(script)
+    assert (finished.exit_code, finished.ending) == (code, Ending.EXITED)
+
+
+def test_a_program_that_does_not_exist_is_named(trial: Trial) -> None:
+    finished = trial.run("no-such-program")
+    assert (finished.ending, finished.succeeded) == (Ending.EXITED, False)
+    assert "no-such-program" in trial.output
+
+
+def test_nothing_of_the_bots_environment_is_seen(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "do-not-show")
+    assert trial.run("env", environment={"MODE": "production"}).succeeded
+    assert "do-not-show" not in trial.output
+    names = {line.partition("=")[0] for line in trial.output.splitlines()}
+    assert {"MODE", "HOME", "PATH", "TMPDIR", "LANG"} <= names
+    assert names <= {"MODE", "HOME", "PATH", "TMPDIR", "LANG", "PWD", "DEPLOYSTACK_COMMAND"}
+
+
+def test_a_variable_that_steers_the_loader_arrives_and_steers_nothing_of_ours(
+    trial: Trial,
+) -> None:
+    given = {"LD_LIBRARY_PATH": "/nowhere", "TZDIR": "/elsewhere", "TMPDIR": "/tmp"}
+    assert trial.run("env", environment=given).succeeded
+    for name, value in given.items():
+        assert f"{name}={value}\n" in trial.output
+
+
+def test_standard_input_is_empty(trial: Trial) -> None:
+    assert trial.run("cat").succeeded
+    assert trial.output == ""
+
+
+def test_the_folder_is_writable_and_home_and_tmp_too(trial: Trial) -> None:
+    script = "pwd; touch made; mkdir -p $HOME; touch $HOME/x $TMPDIR/y"
+    assert trial.shell(script).succeeded, trial.output
+    assert trial.output == f"{trial.folder}\n"
+    assert (trial.folder / "made").exists()
+
+
+def test_files_that_the_bot_wrote_can_be_changed(trial: Trial) -> None:
+    (trial.folder / "deep").mkdir()
+    (trial.folder / "deep" / "file").write_text("old")
+    assert trial.shell("echo new > deep/file; rm -r deep").succeeded, trial.output
+
+
+def test_a_build_is_not_root_and_cannot_become_it(trial: Trial) -> None:
+    if os.geteuid() != 0 and not trial.runner.confines:
+        pytest.skip("needs root, or a sandbox")
+    assert trial.shell("id -u; grep NoNewPrivs /proc/self/status").succeeded
+    assert trial.output.split() == ["65533", "NoNewPrivs:", "1"]
+
+
+def test_no_core_dumps_are_written(trial: Trial) -> None:
+    assert trial.shell("ulimit -c").succeeded
+    assert trial.output == "0\n"
+
+
+def test_files_of_the_host_are_not_seen(confined: Trial, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("do-not-show")
+    for path in (secret, "/etc/shadow", "/root/.ssh", "/var/lib/dpkg/status", "/home", "/sys"):
+        assert not confined.run("cat", str(path)).succeeded
+        assert "do-not-show" not in confined.output
+        assert not confined.run("ls", str(path)).succeeded
+
+
+def test_only_what_is_given_can_be_read_and_none_of_it_written(
+    confined: Trial, tmp_path: Path
+) -> None:
+    given = tmp_path / "toolchain"
+    given.mkdir()
+    (given / "tool").write_text("works")
+    tmp_path.chmod(0o700)
+    assert confined.run("cat", str(given / "tool"), readable=(given,)).succeeded
+    assert confined.output == "works"
+    script = f"echo x > {given}/tool; touch {given}/new; touch /usr/new /etc/new /new"
+    confined.shell(script, readable=(given,))
+    assert (given / "tool").read_text() == "works"
+    assert sorted(given.iterdir()) == [given / "tool"]
+    assert not Path("/usr/new").exists()
+
+
+def test_processes_of_the_host_are_not_seen(confined: Trial) -> None:
+    assert confined.shell(f"ls -d /proc/[0-9]* | wc -l; kill -0 {os.getpid()}").exit_code != 0
+    assert int(confined.output.split()[0]) < 10
+
+
+def test_without_network_there_is_none(confined: Trial) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
+        assert not confined.run("bash", "-c", script, network=False).succeeded
+        if confined.shell("ls -d /sys").exit_code != 0:
+            interfaces = confined.run("cat", "/proc/net/dev")
+            assert interfaces.succeeded
+        assert "eth0" not in confined.output
+
+
+def test_an_endless_sleep_times_out(trial: Trial) -> None:
+    finished = trial.run("sleep", "300", limits={"seconds": 0.4})
+    assert finished.ending is Ending.TIMED_OUT
+    assert not finished.succeeded
+    assert 0.4 <= finished.seconds < 5
+
+
+def test_ignoring_signals_does_not_help(trial: Trial) -> None:
+    script = "trap '' TERM INT HUP; while :; do sleep 0.05; done"
+    assert trial.shell(script, {"seconds": 0.4}).ending is Ending.TIMED_OUT
+
+
+def test_cancelling_ends_the_command_at_once(trial: Trial) -> None:
+    trial.heard = lambda _chunk: trial.cancelled.set()
+    started = time.monotonic()
+    finished = trial.shell("echo started; sleep 300")
+    assert finished.ending is Ending.CANCELLED
+    assert time.monotonic() - started < 5
+
+
+def test_an_endless_log_is_cut_and_ends_the_command(trial: Trial) -> None:
+    finished = trial.run("yes", "endless")
+    assert finished.ending is Ending.LOG_FULL
+    assert len(trial.output) == LIMITS.log
+
+
+def test_a_log_that_is_one_byte_too_long_is_noticed_at_the_end(trial: Trial) -> None:
+    assert trial.shell("printf 12345678", {"log": 8}).ending is Ending.EXITED
+    assert trial.shell("printf 123456789", {"log": 8}).ending is Ending.LOG_FULL
+    assert trial.output == "12345678"
+
+
+def test_a_memory_hog_is_stopped(trial: Trial) -> None:
+    # A few MB at a time, in several processes, so that no limit on one process helps.
+    hog = "python3 -c 'import time; held = bytearray(60 << 20); time.sleep(20)'"
+    finished = trial.shell("; ".join([f"{hog} &"] * 1) + " " + " ".join([f"{hog} &"] * 7) + " wait")
+    assert finished.ending in {Ending.OUT_OF_MEMORY, Ending.EXITED}
+    if "python3: not found" in trial.output:
+        pytest.skip("no python3 in /usr")
+
+
+def test_one_process_that_takes_too_much_memory_is_out_of_memory(trial: Trial) -> None:
+    script = "const held = []; for (;;) held.push(Buffer.alloc(1 << 20, 1))"
+    require_program("node")
+    finished = trial.run("node", "-e", script)
+    assert not finished.succeeded
+    assert finished.ending is Ending.OUT_OF_MEMORY
+
+
+def test_node_and_webassembly_run_within_the_memory_limit(trial: Trial) -> None:
+    require_program("node")
+    script = "new WebAssembly.Memory({initial: 16, maximum: 65536}); console.log('fits')"
+    assert trial.run("node", "-e", script).succeeded, trial.output
+
+
+def test_filling_the_disk_is_stopped(trial: Trial) -> None:
+    script = "i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero > big$i; done"
+    assert trial.shell(script).ending is Ending.DISK_FULL
+
+
+def test_filling_tmp_is_stopped(trial: Trial) -> None:
+    script = "i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero > $TMPDIR/big$i; sleep 0.01; done"
+    assert trial.shell(script).ending is Ending.DISK_FULL
+
+
+def test_one_file_cannot_outgrow_the_disk(trial: Trial) -> None:
+    finished = trial.shell("head -c 40000000 /dev/zero > big")
+    assert not finished.succeeded
+    assert sum(f.stat().st_size for f in trial.folder.iterdir()) <= LIMITS.disk
+
+
+def test_a_fork_bomb_is_bounded_and_leaves_nothing(trial: Trial) -> None:
+    marker = uuid.uuid4().hex
+    script = f"bomb() {{ bomb {marker} | bomb & }}; bomb; sleep 300"
+    finished = trial.run("bash", "-c", script, limits={"seconds": 0.6})
+    assert not finished.succeeded
+    assert living(marker) == []
+
+
+def test_a_daemon_that_forked_away_is_dead_when_the_command_ends(trial: Trial) -> None:
+    marker = uuid.uuid4().hex
+    daemon = f"setsid sh -c 'setsid sh -c \"touch up; sleep 300; : {marker}\" & exit' & "
+    finished = trial.shell(f"{daemon} until [ -e up ]; do sleep 0.01; done")
+    assert finished.succeeded
+    assert living(marker) == []
+
+
+def test_a_daemon_that_forked_away_is_dead_after_a_time_out(trial: Trial) -> None:
+    marker = uuid.uuid4().hex
+    daemon = f"setsid sh -c 'setsid sh -c \"sleep 300; : {marker}\" & exit' & sleep 300"
+    assert trial.shell(daemon, {"seconds": 0.5}).ending is Ending.TIMED_OUT
+    assert living(marker) == []
+
+
+def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_build_up(trial: Trial) -> None:
+    finished = trial.shell("setsid sleep 300 & echo done")
+    assert finished.succeeded
+    assert trial.output == "done\n"
+
+
+def test_an_error_in_the_log_ends_the_command(trial: Trial) -> None:
+    marker = uuid.uuid4().hex
+
+    def fail(_chunk: bytes) -> None:
+        raise OSError("no room for the log")
+
+    trial.heard = fail
+    with pytest.raises(OSError, match="no room"):
+        trial.shell(f"echo started; sleep 300; : {marker}")
+    assert living(marker) == []
+
+
+def test_several_commands_run_at_once(trial: Trial) -> None:
+    trials = [Trial(trial.runner, trial.folder) for _ in range(4)]
+    script = "touch $NAME; until [ -e 0 -a -e 1 -a -e 2 -a -e 3 ]; do sleep 0.01; done"
+    succeeded: list[bool] = []
+
+    def run(number: int) -> None:
+        done = trials[number].shell(script, environment={"NAME": str(number)})
+        succeeded.append(done.succeeded)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert succeeded == [True] * 4
+
+
+def test_no_descriptors_are_left_open(trial: Trial) -> None:
+    trial.run("true")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        trial.run("true")
+    assert len(os.listdir("/proc/self/fd")) == before
