@@ -12,10 +12,16 @@ from collections.abc import Mapping
 
 from peewee import fn
 
+from bot.models import sql
 from bot.models.ids import now
 from bot.models.status import OutboxState
 from bot.models.tables import OutboxEntry
 
+_ADD = """
+INSERT INTO "outbox" ("project_id", "kind", "key", "payload", "state", "attempts", "due_at",
+    "lease_until", "last_error", "created_at")
+VALUES (?, ?, ?, ?, 'waiting', 0, ?, 0, '', ?)
+"""
 LEASE = 60_000  # ms
 PENDING = (OutboxState.WAITING, OutboxState.SENDING)
 
@@ -23,14 +29,7 @@ PENDING = (OutboxState.WAITING, OutboxState.SENDING)
 def add(project_id: int, kind: str, key: str, payload: Mapping[str, object]) -> None:
     """Record one thing to tell. `key` names what it is about, e.g. a commit's status."""
     time = now()
-    OutboxEntry.insert(
-        project=project_id,
-        kind=kind,
-        key=key,
-        payload=json.dumps(payload),
-        due_at=time,
-        created_at=time,
-    ).execute()
+    sql.execute(_ADD, project_id, kind, key, json.dumps(payload), time, time)
 
 
 def claim_due(time: int) -> OutboxEntry | None:
