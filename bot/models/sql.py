@@ -1,0 +1,40 @@
+"""Statements for the path that every push takes.
+
+peewee's query builder costs a quarter of a millisecond for a statement that SQLite
+runs in ten microseconds. Elsewhere that does not matter; a delivery has a dozen of
+them. Statements are written for SQLite and PostgreSQL alike, with `?` for values.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from bot.models.database import proxy
+
+
+def execute(statement: str, *values: object) -> Any:
+    """Run a statement; answers the cursor, whose `rowcount` says how many rows it touched."""
+    return proxy.execute_sql(_placed(statement, proxy.param), values)
+
+
+def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """All rows that a statement answers with."""
+    found: list[tuple[Any, ...]] = execute(statement, *values).fetchall()
+    return found
+
+
+def first(statement: str, *values: object) -> tuple[Any, ...] | None:
+    """The first row that a statement answers with, if any."""
+    found: tuple[Any, ...] | None = execute(statement, *values).fetchone()
+    return found
+
+
+def placeholders(count: int) -> str:
+    """`?, ?, ?` for an IN list."""
+    return ", ".join("?" * count)
+
+
+@lru_cache(maxsize=512)
+def _placed(statement: str, mark: str) -> str:
+    return statement if mark == "?" else statement.replace("?", mark)
