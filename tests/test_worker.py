@@ -1,0 +1,250 @@
+"""The worker: whatever the pipeline does, a build comes to the right end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot import events
+from bot.builders.job import Built, Control, Job, Stage, Stopped
+from bot.errors import SystemFault, UserError
+from bot.events import Bus
+from bot.models import builds, deployments, projects
+from bot.models.database import Database
+from bot.models.ids import now
+from bot.models.status import BuildStatus, DeploymentStatus
+from bot.models.tables import Alias, Build, File
+from bot.settings import Settings
+from bot.storage.disk import DiskStore
+from bot.storage.manifest import Entry, Manifest
+from bot.worker import Worker
+
+SHA = "b" * 40
+
+
+class Scripted:
+    """A pipeline that does what the test says."""
+
+    def __init__(self) -> None:
+        self.script: Callable[[Job, Control], None] = lambda _job, _control: None
+        self.jobs: list[Job] = []
+
+    def run(self, job: Job, control: Control) -> Built:
+        self.jobs.append(job)
+        self.script(job, control)
+        files = {"index.html": Entry("0" * 64, 4, "text/html; charset=utf-8")}
+        manifest = Manifest(deployment=job.deployment_id, files=files, created_at=now())
+        return Built(manifest=manifest, framework="Plain HTML", stages={Stage.FETCH: 0.5})
+
+
+class Workshop:
+    """A worker with a scripted pipeline, and a project to build."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.database = database
+        self.pipeline = Scripted()
+        self.told: list[Any] = []
+        self.requeued: list[tuple[str, float]] = []
+        bus = Bus()
+        for kind in (events.BuildStarted, events.BuildCompleted, events.BuildFailed):
+            bus.subscribe(kind, self.told.append)
+        self.store = DiskStore(settings.DATA_DIR / "artifacts")
+        self.store.lay_out = lambda manifest: None  # type: ignore[method-assign]
+        self.worker = Worker(settings, database, self.store, bus, self.pipeline, None)
+        self.worker.requeue = lambda build_id, delay: self.requeued.append((build_id, delay))
+        with database.write():
+            self.project_id = projects.connect_project(
+                "octo/site", production_branch="main", private=False, installation_id=None
+            )
+            projects.move_ref(self.project_id, "main", SHA, 1, "")
+        self.build_id = self.request(SHA)
+
+    def request(self, sha: str) -> str:
+        with self.database.write():
+            return deployments.request_build(
+                self.project_id, sha, "main", "push", "production"
+            ).build_id
+
+    def build(self) -> Build:
+        found = deployments.find_build(self.build_id)
+        assert found is not None
+        return found
+
+    def told_kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.told]
+
+
+@pytest.fixture
+def workshop(settings: Settings, database: Database) -> Workshop:
+    return Workshop(settings, database)
+
+
+def test_a_good_build_becomes_a_ready_deployment_with_files_and_aliases(
+    workshop: Workshop,
+) -> None:
+    seen: list[str] = []
+
+    def script(job: Job, control: Control) -> None:
+        for stage in (Stage.FETCH, Stage.INSTALL, Stage.BUILD, Stage.PUBLISH):
+            control.entering(stage)
+            seen.append(str(workshop.build().status))
+        control.framework("Vite")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    build = workshop.build()
+    assert seen == ["cloning", "building", "building", "publishing"]
+    assert (build.status, build.framework) == (BuildStatus.READY, "Vite")
+    assert build.deployment.status == DeploymentStatus.READY
+    assert '"fetch": 0.5' in build.stages
+    assert '"queue":' in build.stages
+    assert [(f.path, f.size) for f in File.select()] == [("index.html", 4)]
+    assert {a.kind for a in Alias.select()} == {"branch", "production"}
+    assert workshop.told_kinds() == ["BuildStarted", "BuildCompleted"]
+    job = workshop.pipeline.jobs[0]
+    assert (job.project, job.sha, job.base_path) == ("octo/site", SHA, f"/{SHA}/")
+
+
+def test_a_build_is_taken_up_once(workshop: Workshop) -> None:
+    workshop.worker.build(workshop.build_id)
+    workshop.worker.build(workshop.build_id)
+    assert len(workshop.pipeline.jobs) == 1
+
+
+def test_a_user_error_fails_the_build_and_says_why_in_the_log(
+    workshop: Workshop, settings: Settings
+) -> None:
+    def script(job: Job, control: Control) -> None:
+        raise UserError("no-index-page", "There is no index page.", "Add index.html.")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    build = workshop.build()
+    assert (build.status, build.error_code) == (BuildStatus.FAILED, "no-index-page")
+    assert build.deployment.status == DeploymentStatus.FAILED
+    log = (settings.DATA_DIR / build.logs).read_text()
+    assert "There is no index page." in log
+    assert "Add index.html." in log
+    assert workshop.told_kinds() == ["BuildStarted", "BuildFailed"]
+    assert workshop.requeued == []
+
+
+def test_a_timeout_has_a_state_of_its_own(workshop: Workshop) -> None:
+    def script(job: Job, control: Control) -> None:
+        raise UserError("timed-out", "The build took longer than 1 s.")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    assert workshop.build().status == BuildStatus.TIMED_OUT
+
+
+@pytest.mark.parametrize("error", [SystemFault("store-fault", "Disk full."), RuntimeError("bug")])
+def test_our_own_faults_are_repeated_with_growing_delays_and_then_end_the_build(
+    workshop: Workshop, error: Exception
+) -> None:
+    def script(job: Job, control: Control) -> None:
+        raise error
+
+    workshop.pipeline.script = script
+    for _ in range(builds.LARGEST_ATTEMPTS - 1):
+        workshop.worker.build(workshop.build_id)
+        assert workshop.build().status == BuildStatus.QUEUED
+    workshop.worker.build(workshop.build_id)
+    assert workshop.build().status == BuildStatus.ERRORED
+    delays = [delay for _, delay in workshop.requeued]
+    assert len(delays) == builds.LARGEST_ATTEMPTS - 1
+    assert delays[0] < delays[1]
+    assert workshop.told_kinds().count("BuildFailed") == 1
+
+
+def test_a_superseded_build_is_stopped_and_stays_superseded(workshop: Workshop) -> None:
+    def script(job: Job, control: Control) -> None:
+        with workshop.database.write():
+            deployments.supersede(workshop.project_id, "main", SHA)
+        assert control.cancelled.wait(10)
+        control.entering(Stage.PUBLISH)
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    assert workshop.build().status == BuildStatus.SUPERSEDED
+    assert workshop.told_kinds() == ["BuildStarted"]
+
+
+def test_a_stopping_worker_hands_its_build_back_uncounted(workshop: Workshop) -> None:
+    def script(job: Job, control: Control) -> None:
+        workshop.worker.stop()
+        assert control.cancelled.wait(10)
+        raise Stopped
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    build = workshop.build()
+    assert (build.status, build.attempts) == (BuildStatus.QUEUED, 0)
+    workshop.worker.build(workshop.build_id)
+    assert len(workshop.pipeline.jobs) == 1
+
+
+def test_a_build_whose_worker_was_lost_is_queued_again_or_given_up(workshop: Workshop) -> None:
+    with workshop.database.write():
+        builds.claim(workshop.build_id, "elsewhere:1")
+        Build.update(lease_until=now() - 1).execute()
+    workshop.worker.look_after()
+    assert workshop.build().status == BuildStatus.QUEUED
+    assert workshop.build_id in [build_id for build_id, _ in workshop.requeued]
+    with workshop.database.write():
+        builds.claim(workshop.build_id, "elsewhere:1")
+        Build.update(lease_until=now() - 1, attempts=builds.LARGEST_ATTEMPTS).execute()
+    workshop.worker.look_after()
+    assert (workshop.build().status, workshop.build().error_code) == (
+        BuildStatus.ERRORED,
+        "worker-lost",
+    )
+
+
+def test_at_its_start_a_worker_takes_back_what_a_dead_process_of_this_machine_held(
+    workshop: Workshop,
+) -> None:
+    import os
+    import socket
+
+    dead = _dead_process()
+    with workshop.database.write():
+        builds.claim(workshop.build_id, f"{socket.gethostname()}:{dead}")
+    other = workshop.request("c" * 40)
+    with workshop.database.write():
+        builds.claim(other, f"{socket.gethostname()}:{os.getpid()}")
+    workshop.worker.start()
+    assert workshop.build().status == BuildStatus.QUEUED
+    assert Build.get_by_id(other).status == BuildStatus.CLONING
+
+
+def _dead_process() -> int:
+    import subprocess
+
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_a_lease_is_kept_while_the_build_runs(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.worker._RENEW", 0)
+    renewed = threading.Event()
+
+    def script(job: Job, control: Control) -> None:
+        with workshop.database.write():
+            Build.update(lease_until=5).execute()
+        for _ in range(100):
+            if workshop.build().lease_until > 5:
+                renewed.set()
+                return
+            renewed.wait(0.05)
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    assert renewed.is_set()
+    assert workshop.build().status == BuildStatus.READY
