@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.models import sql
 from bot.models.ids import new_id, now
 from bot.models.status import ACTIVE, BuildStatus, DeploymentStatus
-from bot.models.tables import Build, Deployment, Project, Ref
+from bot.models.tables import Build, Deployment, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,52 +27,59 @@ class Requested:
     ready: bool
 
 
-def request_build(project: Project, sha: str, ref: str, source: str, environment: str) -> Requested:
+_FIND = """
+SELECT d.id, d.status, d.environment, b.id, b.status
+FROM deployments d LEFT JOIN builds b ON b.deployment_id = d.id
+WHERE d.project_id = ? AND d.sha = ?
+ORDER BY b.created_at DESC, b.id DESC LIMIT 1
+"""
+_CREATE = """
+INSERT INTO deployments
+    (id, project_id, sha, ref, source, environment, status, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (project_id, sha) DO NOTHING
+"""
+_QUEUE = """
+INSERT INTO builds
+    (id, deployment_id, status, logs, framework, stages, error_code, error_message,
+     attempts, worker, lease_until, created_at)
+VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', 0, ?)
+"""
+_SET_STATUS = "UPDATE deployments SET status = ?, updated_at = ? WHERE id = ?"
+# The preview's entry at the code host stays what it was; production gets its own.
+_PROMOTE = """
+UPDATE deployments SET environment = 'production', ref = ?, remote_id = NULL, updated_at = ?
+WHERE id = ?
+"""
+
+
+def request_build(project_id: int, sha: str, ref: str, source: str, environment: str) -> Requested:
     """Queue a build of `sha`, unless the commit has one: one build per (project, commit).
 
     An automatic request never repeats a failed build: pushing a commit and opening a
-    pull request for it are two events of one wish. `retry_build` is for repeating.
+    pull request for it are two events of one wish. `retry_build` is for repeating. A
+    preview whose commit reaches the production branch becomes production.
     """
-    deployment = Deployment.get_or_none(Deployment.project == project, Deployment.sha == sha)
-    if deployment is not None:
-        if deployment.status == DeploymentStatus.SKIPPED:
-            return Requested(deployment.id, "", created=False, ready=False)
-        newest = newest_build(deployment.id)
-        if newest is not None and newest.status not in (
-            BuildStatus.SUPERSEDED,
-            BuildStatus.CANCELLED,
-        ):
-            ready = deployment.status == DeploymentStatus.READY
-            return Requested(deployment.id, newest.id, created=False, ready=ready)
-        return _queue(deployment.id)
-    deployment_id = _create(project, sha, ref, source, environment, DeploymentStatus.PENDING)
-    return _queue(deployment_id)
+    created = _create(project_id, sha, ref, source, environment, DeploymentStatus.PENDING)
+    if created:
+        return _queue(created)
+    found = sql.first(_FIND, project_id, sha)
+    assert found is not None  # noqa: S101 (the insert met it)
+    deployment_id, status, known_environment, build_id, build_status = found
+    if status == DeploymentStatus.SKIPPED:
+        return Requested(deployment_id, "", created=False, ready=False)
+    if environment == "production" != known_environment:
+        sql.execute(_PROMOTE, ref, now(), deployment_id)
+    if build_status in (None, BuildStatus.SUPERSEDED, BuildStatus.CANCELLED):
+        sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
+        return _queue(deployment_id)
+    ready = status == DeploymentStatus.READY
+    return Requested(deployment_id, build_id, created=False, ready=ready)
 
 
-def skip(project: Project, sha: str, ref: str) -> None:
+def skip(project_id: int, sha: str, ref: str) -> None:
     """Remember that a commit asked for no build, whichever event names it next."""
-    known = Deployment.select().where(Deployment.project == project, Deployment.sha == sha)
-    if not known.exists():
-        _create(project, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)
-
-
-def _create(
-    project: Project, sha: str, ref: str, source: str, environment: str, status: DeploymentStatus
-) -> str:
-    deployment_id = new_id("dpl")
-    time = now()
-    Deployment.insert(
-        id=deployment_id,
-        project=project,
-        sha=sha,
-        ref=ref,
-        source=source,
-        environment=environment,
-        status=status,
-        created_at=time,
-        updated_at=time,
-    ).execute()
-    return deployment_id
+    _create(project_id, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)
 
 
 def retry_build(deployment_id: str) -> Requested:
@@ -79,57 +87,59 @@ def retry_build(deployment_id: str) -> Requested:
     newest = newest_build(deployment_id)
     if newest is not None and newest.status in ACTIVE:
         return Requested(deployment_id, newest.id, created=False, ready=False)
+    sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
     return _queue(deployment_id)
+
+
+def _create(
+    project_id: int, sha: str, ref: str, source: str, environment: str, status: DeploymentStatus
+) -> str:
+    """The id of a new deployment; empty: the project has one of this commit."""
+    deployment_id = new_id("dpl")
+    time = now()
+    created = sql.execute(
+        _CREATE, deployment_id, project_id, sha, ref, source, environment, status, time, time
+    ).rowcount
+    return deployment_id if created else ""
 
 
 def _queue(deployment_id: str) -> Requested:
     build_id = new_id("bld")
-    Build.insert(
-        id=build_id, deployment=deployment_id, status=BuildStatus.QUEUED, created_at=now()
-    ).execute()
-    Deployment.update(status=DeploymentStatus.PENDING, updated_at=now()).where(
-        Deployment.id == deployment_id
-    ).execute()
+    sql.execute(_QUEUE, build_id, deployment_id, BuildStatus.QUEUED, now())
     return Requested(deployment_id, build_id, created=True, ready=False)
 
 
-def supersede_older(project: Project, ref: str, newest_sha: str) -> list[tuple[str, str]]:
-    """Give up the unfinished builds of `ref` that are not of `newest_sha`.
+_UNWANTED = """
+SELECT d.id, b.id
+FROM deployments d JOIN builds b ON b.deployment_id = d.id
+WHERE d.project_id = ? AND d.sha = ?
+    AND (b.status IN ('queued', 'cloning', 'building')
+         OR (b.status = 'publishing' AND d.environment <> 'production'))
+    AND NOT EXISTS (
+        SELECT 1 FROM refs r WHERE r.project_id = d.project_id AND r.sha = d.sha
+            AND r.name <> ? AND NOT r.deleted)
+    AND NOT EXISTS (
+        SELECT 1 FROM pull_requests p WHERE p.project_id = d.project_id AND p.head_sha = d.sha
+            AND p.open AND (p.head_ref <> ? OR p.fork))
+"""
+_SUPERSEDE = """
+UPDATE builds SET status = 'superseded', completed_at = ? WHERE id = ?
+"""
 
-    A production build that is publishing already goes on, and so does a commit that
-    another branch still points at. Returns (deployment id, build id) of each.
+
+def supersede(project_id: int, ref: str, replaced: str) -> list[tuple[str, str]]:
+    """Give up the unfinished builds of `replaced`, a commit that `ref` has left behind.
+
+    A commit that another branch or pull request still points at is still wanted, and
+    a production build that is publishing goes on: half a release helps nobody. Returns
+    (deployment id, build id) of each build given up.
     """
-    elsewhere = Ref.select(Ref.sha).where(
-        Ref.project == project,
-        Ref.name != ref,
-        Ref.deleted == False,  # noqa: E712
-    )
-    doomed = list(
-        Build.select(Build.id, Build.status, Deployment.id, Deployment.environment)
-        .join(Deployment)
-        .where(
-            Deployment.project == project,
-            Deployment.ref == ref,
-            Deployment.sha != newest_sha,
-            Deployment.sha.not_in(elsewhere),
-            Build.status.in_(ACTIVE),
-        )
-        .order_by(Build.created_at)
-    )
-    ended = []
-    for build in doomed:
-        production = build.deployment.environment == "production"
-        if production and build.status == BuildStatus.PUBLISHING:
-            continue
-        ended.append((build.deployment.id, build.id))
-    if ended:
-        Build.update(status=BuildStatus.SUPERSEDED, completed_at=now()).where(
-            Build.id.in_([build_id for _, build_id in ended])
-        ).execute()
-        Deployment.update(status=DeploymentStatus.FAILED, updated_at=now()).where(
-            Deployment.id.in_([deployment_id for deployment_id, _ in ended])
-        ).execute()
-    return ended
+    unwanted = sql.rows(_UNWANTED, project_id, replaced, ref, ref)
+    time = now()
+    for deployment_id, build_id in unwanted:
+        sql.execute(_SUPERSEDE, time, build_id)
+        sql.execute(_SET_STATUS, DeploymentStatus.FAILED, time, deployment_id)
+    return unwanted
 
 
 def newest_build(deployment_id: str) -> Build | None:

@@ -1,109 +1,70 @@
 """Projects, their branches, pull requests and aliases.
 
-Callers hold a transaction around everything here that writes.
+Events arrive in any order, so everything that an event says of a branch or a pull
+request comes with the code host's own time, `moved_at` (ms), and what is older than
+what is known changes nothing. Callers hold a transaction around everything here
+that writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from bot.models import sql
 from bot.models.ids import now
 from bot.models.status import AliasKind
-from bot.models.tables import Alias, Deployment, Project, PullRequest, Ref
+from bot.models.tables import Deployment, Project, PullRequest
+
+# A statement takes so many names at a time: databases limit a statement's values.
+_NAMES_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where a branch or pull request pointed before, and whether it is moved now.
+
+    `replaced`: the commit that it no longer points at; empty: none.
+    """
+
+    moved: bool
+    replaced: str = ""
+
+
+NOT_MOVED = Moved(moved=False)
+
+_FIND_PROJECT = """
+SELECT id, production_branch, private, installation_id, state FROM projects WHERE name = ?
+"""
+_CONNECT_PROJECT = """
+INSERT INTO projects
+    (name, production_branch, private, installation_id, state, created_at, updated_at)
+VALUES (?, ?, ?, ?, 'active', ?, ?)
+ON CONFLICT (name) DO UPDATE SET
+    production_branch = excluded.production_branch,
+    private = excluded.private,
+    installation_id = excluded.installation_id,
+    state = 'active',
+    updated_at = excluded.updated_at
+RETURNING id
+"""
 
 
 def connect_project(
     name: str, *, production_branch: str, private: bool, installation_id: int | None
-) -> Project:
-    """The project of a repository, made on first sight and brought up to date later."""
-    project: Project | None = Project.get_or_none(Project.name == name)
+) -> int:
+    """The id of a repository's project, made on first sight and brought up to date later."""
+    known = sql.first(_FIND_PROJECT, name)
+    if known is not None:
+        installation_id = installation_id or known[3]
+        if known[1:] == (production_branch, private, installation_id, "active"):
+            return int(known[0])
     time = now()
-    if project is None:
-        return Project.create(
-            name=name,
-            production_branch=production_branch,
-            private=private,
-            installation_id=installation_id,
-            created_at=time,
-            updated_at=time,
-        )
-    known = (project.production_branch, project.private, project.installation_id, project.state)
-    installation_id = installation_id or project.installation_id
-    if known != (production_branch, private, installation_id, "active"):
-        project.production_branch = production_branch
-        project.private = private
-        project.installation_id = installation_id
-        project.state = "active"
-        project.updated_at = time
-        project.save()
-    return project
-
-
-def move_ref(project: Project, name: str, sha: str, moved_at: int, before: str) -> bool:
-    """Record where a branch points. `False`: something newer is known already.
-
-    `moved_at` has the code host's resolution (a second), so two pushes may share it;
-    then the one that starts where the known one ends (`before`) is the newer.
-    """
-    known: Ref | None = Ref.get_or_none(Ref.project == project, Ref.name == name)
-    if known is None:
-        Ref.create(project=project, name=name, sha=sha, moved_at=moved_at)
-        return True
-    if known.sha == sha and not known.deleted:
-        return True
-    if moved_at < known.moved_at or (moved_at == known.moved_at and before != known.sha):
-        return False
-    known.sha, known.moved_at, known.deleted = sha, moved_at, False
-    known.save()
-    return True
-
-
-def delete_ref(project: Project, name: str, moved_at: int) -> bool:
-    """Record that a branch is gone. `False`: it was pushed again since."""
-    known: Ref | None = Ref.get_or_none(Ref.project == project, Ref.name == name)
-    if known is None or moved_at < known.moved_at:
-        return False
-    known.deleted, known.moved_at = True, moved_at
-    known.save()
-    return True
-
-
-def pull_requests_of(project_id: int, sha: str) -> list[PullRequest]:
-    """The open pull requests whose head is `sha`."""
-    return list(
-        PullRequest.select().where(
-            PullRequest.project == project_id,
-            PullRequest.head_sha == sha,
-            PullRequest.open == True,  # noqa: E712
-        )
+    found = sql.first(
+        _CONNECT_PROJECT, name, production_branch, private, installation_id, time, time
     )
-
-
-def point_alias(project_id: int, kind: AliasKind, name: str, deployment_id: str) -> None:
-    """Make a name lead to a deployment, wherever it led before."""
-    Alias.insert(
-        project=project_id, kind=kind, name=name, deployment=deployment_id, updated_at=now()
-    ).on_conflict(
-        conflict_target=[Alias.project, Alias.kind, Alias.name],
-        update={Alias.deployment: deployment_id, Alias.updated_at: now()},
-    ).execute()
-
-
-def point_aliases(deployment_id: str) -> None:
-    """Point at a live deployment from every branch and pull request whose head it is."""
-    deployment = Deployment.get_by_id(deployment_id)
-    project: Project = deployment.project
-    heads = Ref.select(Ref.name).where(
-        Ref.project == project,
-        Ref.sha == deployment.sha,
-        Ref.deleted == False,  # noqa: E712
-    )
-    for ref in heads:
-        point_alias(project.id, AliasKind.BRANCH, ref.name, deployment_id)
-        if ref.name == project.production_branch:
-            point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)
-    for pull_request in pull_requests_of(project.id, deployment.sha or ""):
-        point_alias(project.id, AliasKind.PULL_REQUEST, str(pull_request.number), deployment_id)
+    assert found is not None  # noqa: S101 (RETURNING)
+    return int(found[0])
 
 
 def by_name(name: str) -> Project | None:
@@ -111,41 +72,161 @@ def by_name(name: str) -> Project | None:
     return found
 
 
-def move_pull_request(
-    project: Project, number: int, *, head_sha: str, head_ref: str, fork: bool, moved_at: int
-) -> bool:
-    """Record a pull request's head. `False`: something newer is known already."""
-    known: PullRequest | None = PullRequest.get_or_none(
-        PullRequest.project == project, PullRequest.number == number
-    )
+_FIND_REF = "SELECT sha, deleted, moved_at FROM refs WHERE project_id = ? AND name = ?"
+_SET_REF = """
+INSERT INTO refs (project_id, name, sha, deleted, moved_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (project_id, name) DO UPDATE SET
+    sha = excluded.sha, deleted = excluded.deleted, moved_at = excluded.moved_at
+"""
+
+
+def move_ref(project_id: int, name: str, sha: str, moved_at: int, before: str) -> Moved:
+    """Record where a branch points. Not moved: something newer is known already.
+
+    `moved_at` has the code host's resolution (a second), so two pushes may share it;
+    then the one that starts where the known one ends is the newer. `before` is zeros
+    for a branch that did not exist.
+    """
+    known = sql.first(_FIND_REF, project_id, name)
     if known is None:
-        PullRequest.create(
-            project=project,
-            number=number,
-            head_sha=head_sha,
-            head_ref=head_ref,
-            fork=fork,
-            moved_at=moved_at,
-        )
-        return True
-    if moved_at < known.moved_at:
-        return False
-    known.head_sha, known.head_ref, known.fork = head_sha, head_ref, fork
-    known.open, known.moved_at = True, moved_at
-    known.save()
-    return True
+        sql.execute(_SET_REF, project_id, name, sha, False, moved_at)
+        return Moved(True)
+    known_sha, deleted, known_at = known
+    if known_sha == sha and not deleted:
+        if moved_at > known_at:
+            sql.execute(_SET_REF, project_id, name, sha, False, moved_at)
+        return Moved(True)
+    follows = not before.strip("0") if deleted else before == known_sha
+    if moved_at < known_at or (moved_at == known_at and not follows):
+        return NOT_MOVED
+    sql.execute(_SET_REF, project_id, name, sha, False, moved_at)
+    return Moved(True, replaced="" if deleted else known_sha)
 
 
-def close_pull_request(project: Project, number: int, moved_at: int) -> int | None:
-    """Record that a pull request is closed; answers its id, `None` if that is old news."""
-    known: PullRequest | None = PullRequest.get_or_none(
-        PullRequest.project == project, PullRequest.number == number
+def delete_ref(project_id: int, name: str, moved_at: int, before: str = "") -> Moved:
+    """Record that a branch is gone. Not moved: it was pushed again since.
+
+    `before` is where it pointed last, as far as the event says so. A branch that was
+    never heard of is recorded too: the push that made it may arrive later.
+    """
+    known = sql.first(_FIND_REF, project_id, name)
+    if known is None:
+        sql.execute(_SET_REF, project_id, name, before, True, moved_at)
+        return Moved(True)
+    known_sha, deleted, known_at = known
+    recreated = moved_at == known_at and bool(before) and before != known_sha
+    if moved_at < known_at or (recreated and not deleted):
+        return NOT_MOVED
+    sql.execute(_SET_REF, project_id, name, known_sha, True, moved_at)
+    return Moved(True, replaced="" if deleted else known_sha)
+
+
+_FIND_PULL_REQUEST = """
+SELECT id, head_sha, open, moved_at FROM pull_requests WHERE project_id = ? AND number = ?
+"""
+_SET_PULL_REQUEST = """
+INSERT INTO pull_requests (project_id, number, head_sha, head_ref, fork, open, moved_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (project_id, number) DO UPDATE SET
+    head_sha = excluded.head_sha, head_ref = excluded.head_ref, fork = excluded.fork,
+    open = excluded.open, moved_at = excluded.moved_at
+RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a pull request proposes to merge. `fork`: out of another repository."""
+
+    sha: str
+    ref: str
+    fork: bool
+
+
+def move_pull_request(
+    project_id: int, number: int, head: Head, moved_at: int, *, reopened: bool = False
+) -> Moved:
+    """Record an open pull request's head. Not moved: something newer is known already.
+
+    Times have a resolution of a second: within one, only `reopened` undoes a closing.
+    """
+    known = sql.first(_FIND_PULL_REQUEST, project_id, number)
+    replaced = ""
+    if known is not None:
+        _, known_sha, is_open, known_at = known
+        closed_meanwhile = moved_at == known_at and not is_open and not reopened
+        if moved_at < known_at or closed_meanwhile:
+            return NOT_MOVED
+        replaced = known_sha if known_sha != head.sha else ""
+    sql.execute(
+        _SET_PULL_REQUEST, project_id, number, head.sha, head.ref, head.fork, True, moved_at
     )
-    if known is None or moved_at < known.moved_at:
+    return Moved(True, replaced)
+
+
+def close_pull_request(project_id: int, number: int, head: Head, moved_at: int) -> int | None:
+    """Record that a pull request is closed; answers its id, `None` if that is no news.
+
+    One that was never heard of is recorded too: its opening may arrive later.
+    """
+    known = sql.first(_FIND_PULL_REQUEST, project_id, number)
+    if known is not None and (moved_at < known[3] or not known[2]):
         return None
-    known.open, known.moved_at = False, moved_at
-    known.save()
-    return known.id
+    found = sql.first(
+        _SET_PULL_REQUEST, project_id, number, head.sha, head.ref, head.fork, False, moved_at
+    )
+    assert found is not None  # noqa: S101 (RETURNING)
+    return int(found[0])
+
+
+_NUMBERS_HEADED = """
+SELECT number FROM pull_requests WHERE project_id = ? AND head_sha = ? AND open
+"""
+
+
+def pull_requests_of(project_id: int, sha: str) -> list[PullRequest]:
+    """The open pull requests whose head is `sha`, oldest first."""
+    numbers = _numbers_headed(project_id, sha)
+    if not numbers:  # as most pushes have it
+        return []
+    return list(
+        PullRequest.select()
+        .where(PullRequest.project == project_id, PullRequest.number.in_(numbers))
+        .order_by(PullRequest.number)
+    )
+
+
+def _numbers_headed(project_id: int, sha: str) -> list[int]:
+    return [number for (number,) in sql.rows(_NUMBERS_HEADED, project_id, sha)]
+
+
+_POINT_ALIAS = """
+INSERT INTO aliases (project_id, kind, name, deployment_id, updated_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (project_id, kind, name) DO UPDATE SET
+    deployment_id = excluded.deployment_id, updated_at = excluded.updated_at
+"""
+_HEADS = "SELECT name FROM refs WHERE project_id = ? AND sha = ? AND NOT deleted"
+
+
+def point_alias(project_id: int, kind: AliasKind, name: str, deployment_id: str) -> None:
+    """Make a name lead to a deployment, wherever it led before."""
+    sql.execute(_POINT_ALIAS, project_id, kind, name, deployment_id, now())
+
+
+def point_aliases(deployment_id: str) -> None:
+    """Point at a live deployment from every branch and pull request whose head it is.
+
+    A branch that has moved on keeps what it has: an older build that ends later than a
+    newer one takes no name away from it.
+    """
+    deployment = Deployment.get_by_id(deployment_id)
+    project: Project = deployment.project
+    for (branch,) in sql.rows(_HEADS, project.id, deployment.sha):
+        point_alias(project.id, AliasKind.BRANCH, branch, deployment_id)
+        if branch == project.production_branch:
+            point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)
+    for number in _numbers_headed(project.id, deployment.sha or ""):
+        point_alias(project.id, AliasKind.PULL_REQUEST, str(number), deployment_id)
 
 
 def set_installation_state(installation_id: int, state: str) -> int:
@@ -158,12 +239,19 @@ def set_installation_state(installation_id: int, state: str) -> int:
     return changed
 
 
-def set_state(names: Iterable[str], state: str) -> None:
-    Project.update(state=state, updated_at=now()).where(Project.name.in_(list(names))).execute()
+def set_state(names: Sequence[str], state: str) -> None:
+    """Set the state of those of the named projects that are connected."""
+    for some in _portions(names):
+        Project.update(state=state, updated_at=now()).where(Project.name.in_(some)).execute()
 
 
-def adopt_installation(names: Iterable[str], installation_id: int) -> None:
+def adopt_installation(names: Sequence[str], installation_id: int) -> None:
     """Reach these projects, where they are connected, through an App installation."""
-    Project.update(installation_id=installation_id, state="active", updated_at=now()).where(
-        Project.name.in_(list(names))
-    ).execute()
+    for some in _portions(names):
+        Project.update(installation_id=installation_id, state="active", updated_at=now()).where(
+            Project.name.in_(some)
+        ).execute()
+
+
+def _portions(names: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (names[i : i + _NAMES_AT_ONCE] for i in range(0, len(names), _NAMES_AT_ONCE))

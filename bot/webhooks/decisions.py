@@ -20,6 +20,10 @@ _BRANCH = "refs/heads/"
 _SKIP = re.compile(r"\[(?:skip[ -](?:ci|deploy)|(?:ci|deploy)[ -]skip|no[ -]ci)\]", re.IGNORECASE)
 # https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request
 _HEAD_CHANGES = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
+# https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
+_INSTALLATION_CHANGES = frozenset(
+    {"created", "deleted", "suspend", "unsuspend", "added", "removed"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,9 @@ def decide(event: Event, allows: Callable[[str], bool]) -> Decision:
             return Ignore("pong")
         case Unknown(name):
             return Ignore(f"the event {name!r} is not listened to")
-        case InstallationChanged():
+        case InstallationChanged(action=action):
+            if action not in _INSTALLATION_CHANGES:
+                return Ignore(f"an installation that is {action} changes nothing here")
             return ChangeInstallation()
         case Push() | PullRequest() | BranchDeleted() if not allows(event.repository):
             return Ignore(f"{event.repository} is not in ALLOWED_REPOSITORIES")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,6 +132,8 @@ def parse(name: str | None, content_type: str | None, body: bytes) -> Event:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadDelivery("not-json", f"The body is not JSON: {error}.") from None
+    except RecursionError:
+        raise BadDelivery("not-json", "The body is nested deeper than any delivery.") from None
 
 
 def _json_of(content_type: str | None, body: bytes) -> bytes:
@@ -198,16 +201,20 @@ def _event(payload: object) -> Event:
             return InstallationChanged(
                 payload.installation.id,
                 payload.action,
-                tuple(repository.full_name for repository in payload.repositories),
+                _names(payload.repositories),
             )
         case payloads.InstallationRepositories():
             return InstallationChanged(
                 payload.installation.id,
                 payload.action,
-                tuple(repository.full_name for repository in payload.repositories_added),
-                tuple(repository.full_name for repository in payload.repositories_removed),
+                _names(payload.repositories_added),
+                _names(payload.repositories_removed),
             )
     return Ping()
+
+
+def _names(repositories: list[payloads.RepositoryName] | None) -> tuple[str, ...]:
+    return tuple(repository.full_name for repository in repositories or ())
 
 
 def _installation(installation: payloads.Installation | None) -> int | None:
@@ -219,8 +226,8 @@ def _time(value: int | str | None, field: str) -> int:
     if isinstance(value, int) and 0 <= value < 1 << 40:
         return value * 1000
     if isinstance(value, str):
-        try:
-            return int(datetime.fromisoformat(value).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            pass
+        with contextlib.suppress(ValueError, OverflowError):
+            time = datetime.fromisoformat(value)
+            if time.tzinfo is not None:
+                return int(time.timestamp() * 1000)
     raise BadDelivery("unexpected-payload", f"{field} is not a time: {value!r:.60}.")

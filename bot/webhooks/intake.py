@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,7 +12,6 @@ from bot.events import PullRequestClosed as PullRequestClosedEvent
 from bot.models import deployments, inbox, projects
 from bot.models.deployments import Requested
 from bot.models.group_commit import GroupCommit
-from bot.models.tables import Project
 from bot.settings import Settings
 from bot.webhooks import decisions
 from bot.webhooks.events import BranchDeleted, Event, InstallationChanged, PullRequest, Push
@@ -50,7 +49,7 @@ class Intake:
     def take(self, guid: str, name: str, digest: str, event: Event) -> Outcome:
         """Record a delivery and all that follows from it; durable when this returns."""
         decision = decisions.decide(event, self._settings.allows)
-        data = msgspec.json.encode(asdict(event)).decode()
+        data = msgspec.json.encode(event).decode()
 
         def work() -> Outcome:
             if not inbox.remember(guid, name, digest, data):
@@ -84,37 +83,75 @@ class Intake:
         raise AssertionError(f"no way to carry out {decision} for {event}")
 
     def _build_branch(self, decision: decisions.Build, push: Push) -> Outcome:
-        project = _project(push)
-        if not projects.move_ref(
-            project, decision.branch, decision.sha, push.moved_at, decision.before
-        ):
+        project_id = _connect(push)
+        branch, sha = decision.branch, decision.sha
+        moved = projects.move_ref(project_id, branch, sha, push.moved_at, decision.before)
+        if not moved.moved:
             return Outcome(False, STALE)
-        self._supersede(project, decision.branch, decision.sha)
-        requested = deployments.request_build(
-            project, decision.sha, decision.branch, "push", decision.environment
-        )
-        return self._requested(requested, decision.sha)
+        self._supersede(project_id, branch, moved.replaced)
+        requested = deployments.request_build(project_id, sha, branch, "push", decision.environment)
+        return self._requested(requested, sha)
+
+    def _note_branch(self, decision: decisions.NoteBranch, push: Push) -> Outcome:
+        project_id = _connect(push)
+        branch, sha = decision.branch, decision.sha
+        moved = projects.move_ref(project_id, branch, sha, push.moved_at, decision.before)
+        if not moved.moved:
+            return Outcome(False, STALE)
+        self._supersede(project_id, branch, moved.replaced)
+        deployments.skip(project_id, sha, branch)
+        return Outcome(False, decision.reason)
+
+    def _delete_branch(self, branch: str, event: Push | BranchDeleted) -> Outcome:
+        project = projects.by_name(event.repository)
+        if project is None:
+            return Outcome(False, "the repository is not connected")
+        before = event.before if isinstance(event, Push) else ""
+        moved = projects.delete_ref(project.id, branch, event.moved_at, before)
+        if not moved.moved:
+            return Outcome(False, STALE)
+        self._supersede(project.id, branch, moved.replaced)
+        return Outcome(True, f"the branch {branch} is gone")
 
     def _pull_request(
         self, decision: decisions.BuildPullRequest | decisions.NotePullRequest, event: PullRequest
     ) -> Outcome:
-        project = _project(event)
-        if not projects.move_pull_request(
-            project,
+        project_id = _connect(event)
+        moved = projects.move_pull_request(
+            project_id,
             event.number,
-            head_sha=event.head_sha,
-            head_ref=event.head_ref,
-            fork=event.fork,
-            moved_at=event.moved_at,
-        ):
+            _head(event),
+            event.moved_at,
+            reopened=event.action == "reopened",
+        )
+        if not moved.moved:
             return Outcome(False, "something newer is known of this pull request")
         if isinstance(decision, decisions.NotePullRequest):
             return Outcome(False, decision.reason)
-        self._supersede(project, event.head_ref, event.head_sha)
+        # Without push events nobody else would say that the earlier head is given up.
+        self._supersede(project_id, "", moved.replaced)
         requested = deployments.request_build(
-            project, event.head_sha, event.head_ref, "pull_request", "preview"
+            project_id, event.head_sha, event.head_ref, "pull_request", "preview"
         )
         return self._requested(requested, event.head_sha)
+
+    def _close(self, event: PullRequest) -> Outcome:
+        project = projects.by_name(event.repository)
+        if project is None:
+            return Outcome(False, "the repository is not connected")
+        pull_request_id = projects.close_pull_request(
+            project.id, event.number, _head(event), event.moved_at
+        )
+        if pull_request_id is None:
+            return Outcome(False, "the pull request is closed already, or open again")
+        self._bus.publish(PullRequestClosedEvent(pull_request_id))
+        return Outcome(True, f"pull request {event.number} is closed")
+
+    def _supersede(self, project_id: int, branch: str, replaced: str) -> None:
+        if not replaced:
+            return
+        for deployment_id, build_id in deployments.supersede(project_id, branch, replaced):
+            self._bus.publish(BuildFailed(deployment_id, build_id))
 
     def _requested(self, requested: Requested, sha: str) -> Outcome:
         told = (requested.deployment_id, requested.build_id)
@@ -131,48 +168,18 @@ class Intake:
         self._bus.publish(DeploymentCreated(*told))
         return Outcome(True, "this commit has a build already", *told, sha)
 
-    def _supersede(self, project: Project, branch: str, sha: str) -> None:
-        for deployment_id, build_id in deployments.supersede_older(project, branch, sha):
-            self._bus.publish(BuildFailed(deployment_id, build_id))
 
-    def _note_branch(self, decision: decisions.NoteBranch, push: Push) -> Outcome:
-        project = _project(push)
-        moved = projects.move_ref(
-            project, decision.branch, decision.sha, push.moved_at, decision.before
-        )
-        if not moved:
-            return Outcome(False, STALE)
-        self._supersede(project, decision.branch, decision.sha)
-        deployments.skip(project, decision.sha, decision.branch)
-        return Outcome(False, decision.reason)
-
-    def _delete_branch(self, branch: str, event: Push | BranchDeleted) -> Outcome:
-        project = projects.by_name(event.repository)
-        if project is None:
-            return Outcome(False, "the repository is not connected")
-        if not projects.delete_ref(project, branch, event.moved_at):
-            return Outcome(False, STALE)
-        self._supersede(project, branch, "")
-        return Outcome(True, f"the branch {branch} is gone")
-
-    def _close(self, event: PullRequest) -> Outcome:
-        project = projects.by_name(event.repository)
-        if project is None:
-            return Outcome(False, "the repository is not connected")
-        pull_request_id = projects.close_pull_request(project, event.number, event.moved_at)
-        if pull_request_id is None:
-            return Outcome(False, "the pull request is not known, or open again")
-        self._bus.publish(PullRequestClosedEvent(pull_request_id))
-        return Outcome(True, f"pull request {event.number} is closed")
-
-
-def _project(event: Push | PullRequest) -> Project:
+def _connect(event: Push | PullRequest) -> int:
     return projects.connect_project(
         event.repository,
         production_branch=event.default_branch,
         private=event.private,
         installation_id=event.installation_id,
     )
+
+
+def _head(event: PullRequest) -> projects.Head:
+    return projects.Head(event.head_sha, event.head_ref, event.fork)
 
 
 def _known(guid: str) -> Outcome:

@@ -10,18 +10,26 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 # Names and SHAs become folders, addresses and git's arguments later: nothing but
-# what GitHub itself allows gets past here.
+# what GitHub itself allows gets past here. (`$` would let a line break follow.)
 FullName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", max_length=140)
+    str,
+    Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", max_length=140),
 ]
-Sha = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
-# https://git-scm.com/docs/git-check-ref-format
-_REF = r"^(?!-)(?!.*(?:\.\.|@\{|//|\.lock\Z|/\Z|\.\Z))[^\x00-\x20\x7f~^:?*\[\\]+\Z"
+Sha = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
+# https://git-scm.com/docs/git-check-ref-format; and no name that reads as an option.
+_REF = (
+    r"\A(?!(?:refs/(?:heads|tags)/)?-)(?![./])"
+    r"(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z))[^\x00-\x20\x7f~^:?*\[\\]+\Z"
+)
 RefName = Annotated[str, Meta(pattern=_REF, max_length=255)]
+Word = Annotated[str, Meta(pattern=r"\A[a-z_]{1,64}\Z")]
+Number = Annotated[int, Meta(ge=1, lt=1 << 31)]
+# The largest that a database's BIGINT holds.
+Identifier = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Installation(Struct, frozen=True):
-    id: int
+    id: Identifier
 
 
 class Repository(Struct, frozen=True):
@@ -58,15 +66,15 @@ class Head(Struct, frozen=True):
 
 
 class PullRequestDetails(Struct, frozen=True):
-    number: int
-    state: str
+    number: Number
+    state: Word
     head: Head
     updated_at: str
     draft: bool = False
 
 
 class PullRequest(Struct, frozen=True):
-    action: str
+    action: Word
     pull_request: PullRequestDetails
     repository: Repository
     installation: Installation | None = None
@@ -74,7 +82,7 @@ class PullRequest(Struct, frozen=True):
 
 class Delete(Struct, frozen=True):
     ref: RefName
-    ref_type: str
+    ref_type: Word
     repository: Repository
     installation: Installation | None = None
 
@@ -84,13 +92,13 @@ class RepositoryName(Struct, frozen=True):
 
 
 class InstallationEvent(Struct, frozen=True):
-    action: str
+    action: Word
     installation: Installation
-    repositories: list[RepositoryName] = []
+    repositories: list[RepositoryName] | None = None
 
 
 class InstallationRepositories(Struct, frozen=True):
-    action: str
+    action: Word
     installation: Installation
     repositories_added: list[RepositoryName] = []
     repositories_removed: list[RepositoryName] = []

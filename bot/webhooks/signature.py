@@ -5,7 +5,6 @@ https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ _PREFIX = "sha256="
 
 def sign(body: bytes, secret: Secret) -> str:
     """The `X-Hub-Signature-256` header of a body."""
-    return _PREFIX + hmac.new(secret.reveal().encode(), body, hashlib.sha256).hexdigest()
+    return _PREFIX + hmac.digest(secret.reveal().encode(), body, "sha256").hex()
 
 
 def verify_signature(body: bytes, header: str | None, secrets: Sequence[Secret]) -> bool:

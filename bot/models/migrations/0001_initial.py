@@ -52,7 +52,7 @@ class Ref(Table):
 
     class Meta:
         table_name = "refs"
-        indexes = ((("project", "name"), True),)
+        indexes = ((("project", "name"), True), (("project", "sha"), False))
 
 
 class PullRequest(Table):
