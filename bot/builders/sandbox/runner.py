@@ -41,11 +41,25 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A read-only folder shown at `target` as if it were writable.
+
+    What the command changes lands in `changes`, which several commands of one build
+    share one after the other; `source` stays as it is.
+    """
+
+    source: Path
+    target: Path
+    changes: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Command:
     """One program to run: an argv list, never a shell string.
 
     `folder` is the working folder; `writable` and `readable` are the only places of
     the host that it sees besides the system itself (programs and libraries, read-only).
+    PATH, HOME, TMPDIR and LANG are set where `environment` does not.
     """
 
     argv: tuple[str, ...]
@@ -53,6 +67,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
     network: bool = False
 
 
@@ -70,10 +85,14 @@ class Finished:
 
 
 class Runner(Protocol):
-    """`name` is what SANDBOX selects; `confines`: whether a build is kept from the host."""
+    """`name` is what SANDBOX selects; `confines`: whether a build is kept from the host.
+
+    `overlays`: whether it can show `Command.overlays`; where not, callers copy instead.
+    """
 
     name: str
     confines: bool
+    overlays: bool
 
     def run(
         self,

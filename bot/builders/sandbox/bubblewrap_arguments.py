@@ -1,0 +1,160 @@
+"""A command as bubblewrap is told it: pure, so that tests can compare it by equality.
+
+The options are documented in bwrap(1); they travel by a file descriptor (`--args`),
+where no other user of the machine can read them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bot.builders.sandbox.account import BUILD_GID, BUILD_UID
+from bot.builders.sandbox.runner import Command
+
+HOME = "/tmp/home"  # noqa: S108 (inside the sandbox, where /tmp is private)
+DEFAULT_ENVIRONMENT: Mapping[str, str] = {
+    "HOME": HOME,
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TMPDIR": "/tmp",  # noqa: S108
+}
+PASSWD = f"build:x:{BUILD_UID}:{BUILD_GID}:build:{HOME}:/bin/sh\n".encode()
+GROUP = f"build:x:{BUILD_GID}:\n".encode()
+
+_ROOT_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SYSTEM_FILES = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ca-certificates.conf",
+    "/etc/fonts",
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+)
+# These lie among the system's files and may hold the operator's registry passwords.
+# What a build may know of them it gets as a copy (see bot.builders.registries).
+HIDDEN_FILES = ("/usr/etc/npmrc", "/usr/local/etc/npmrc")
+# What the dynamic loader and the C library obey: kept from the programs that still
+# have root's rights. The names are those of glibc's sysdeps/generic/unsecvars.h.
+_LOADER_VARIABLES = frozenset(
+    {"GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH"}
+    | {"NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TMPDIR", "TZDIR"}
+)
+
+
+def options(
+    command: Command,
+    *,
+    privileged: bool,
+    tmp_size: int,
+    passwd: int,
+    group: int,
+    empty: tuple[int, ...],
+    hidden: tuple[Path, ...] = (),
+) -> tuple[str, ...]:
+    """Everything but the program. `passwd`, `group` and `empty` are descriptors to read
+    from; the empty ones are as many as `HIDDEN_FILES`.
+
+    `privileged`: bubblewrap is started by root and makes no user namespace.
+    `hidden`: folders of ours, not to be seen even where they lie in /usr.
+    """
+    return (
+        *_namespaces(command, privileged),
+        "--die-with-parent",
+        "--new-session",
+        *_system(),
+        *("--perms", "1777", "--size", str(tmp_size), "--tmpfs", "/tmp"),  # noqa: S108
+        *("--proc", "/proc", "--dev", "/dev"),
+        *("--perms", "0644", "--ro-bind-data", str(passwd), "/etc/passwd"),
+        *("--perms", "0644", "--ro-bind-data", str(group), "/etc/group"),
+        *_hidden(hidden, empty),
+        *_binds(command),
+        *("--perms", "0777", "--dir", HOME),
+        *("--chdir", str(command.folder)),
+        "--clearenv",
+        *_environment(environment_of(command), safe_only=privileged),
+    )
+
+
+def program(command: Command, *, setpriv: str | None, env: str) -> tuple[str, ...]:
+    """What bubblewrap starts: the command, under the build account where we are root."""
+    if setpriv is None:
+        return command.argv
+    drop = (
+        *(setpriv, f"--reuid={BUILD_UID}", f"--regid={BUILD_GID}", "--clear-groups"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
+    )
+    late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if _steers_loader(k))
+    return (*drop, *((env, *late) if late else ()), *command.argv)
+
+
+def environment_of(command: Command) -> dict[str, str]:
+    return {**DEFAULT_ENVIRONMENT, **command.environment}
+
+
+def _namespaces(command: Command, privileged: bool) -> tuple[str, ...]:
+    if privileged:
+        shared = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
+        return shared if command.network else (*shared, "--unshare-net")
+    account = ("--uid", str(BUILD_UID), "--gid", str(BUILD_GID))
+    network = ("--share-net",) if command.network else ()
+    return ("--unshare-all", *network, *account)
+
+
+def _system() -> Iterable[str]:
+    yield from ("--ro-bind", "/usr", "/usr")
+    for path in _ROOT_LINKS:
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        elif os.path.isdir(path):
+            yield from ("--ro-bind", path, path)
+    yield from ("--perms", "0755", "--dir", "/etc")
+    for path in _SYSTEM_FILES:
+        yield from ("--ro-bind-try", path, path)
+
+
+def _hidden(folders: tuple[Path, ...], empty: tuple[int, ...]) -> Iterable[str]:
+    for path, descriptor in zip(HIDDEN_FILES, empty, strict=True):
+        if os.path.isfile(path):
+            yield from ("--perms", "0644", "--ro-bind-data", str(descriptor), path)
+    for folder in folders:
+        if folder.is_relative_to("/usr") and folder.is_dir():
+            yield from ("--tmpfs", str(folder))
+
+
+def _binds(command: Command) -> Iterable[str]:
+    """Parents before what lies in them, so that the inner one counts."""
+    wanted = [(path, "--bind") for path in command.writable]
+    wanted += [(path, "--ro-bind") for path in command.readable]
+    shown = {Path("/"), Path("/etc"), Path("/tmp"), Path("/usr")}  # noqa: S108
+    for path, option in sorted(wanted, key=lambda pair: len(pair[0].parts)):
+        # Bubblewrap would make missing parents for itself alone (mode 0700).
+        for parent in reversed(path.parents):
+            if parent not in shown and Path("/usr") not in parent.parents:
+                shown.add(parent)
+                yield from ("--perms", "0755", "--dir", str(parent))
+        shown.add(path)
+        yield from (option, str(path), str(path))
+
+
+def _environment(variables: Mapping[str, str], *, safe_only: bool) -> Iterable[str]:
+    for name, value in variables.items():
+        if not (safe_only and _steers_loader(name)):
+            yield from ("--setenv", name, value)
+
+
+def _steers_loader(name: str) -> bool:
+    return name.startswith(("LD_", "MALLOC_")) or name in _LOADER_VARIABLES
