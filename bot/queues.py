@@ -8,6 +8,7 @@ message changes nothing.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,15 +21,35 @@ from huey.serializer import Serializer
 from bot.errors import InvalidSetting
 
 
+class _Envelope(msgspec.Struct, array_like=True):
+    """Huey's message, field by field; its times are datetimes again after decoding."""
+
+    id: str
+    name: str
+    eta: datetime | None = None
+    retries: int = 0
+    retry_delay: float = 0
+    priority: float | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    on_complete: None = None
+    on_error: None = None
+    expires: datetime | float | None = None
+    expires_resolved: datetime | None = None
+    timeout: float | None = None
+    chord_config: None = None
+    retry_backoff: float = 0
+
+
 class JsonSerializer(Serializer):  # type: ignore[misc]
     """Messages as JSON: Huey's pickles would run whatever somebody put into the queue."""
 
     def _serialize(self, data: Any) -> bytes:
-        return msgspec.json.encode(tuple(data) if isinstance(data, Message) else data)
+        return msgspec.json.encode(tuple(data))
 
     def _deserialize(self, data: bytes) -> Any:
-        fields = msgspec.json.decode(data)
-        return Message(*fields) if isinstance(fields, list) else fields
+        envelope = msgspec.json.decode(data, type=_Envelope)
+        return Message(**msgspec.structs.asdict(envelope))
 
 
 def open_queue(url: str, name: str) -> SqliteHuey:

@@ -29,9 +29,8 @@ def demo(settings: Settings, console: Console) -> list[str]:
             console.rule(f"a push to _local/demo, branch {branch}")
             with tempfile.TemporaryDirectory() as folder:
                 shutil.copytree(SITES / site, folder, dirs_exist_ok=True)
-                source = push.commit_folder(Path(folder), f"Show the {site} site")
-                found.append(_deploy(settings, url, source, "HEAD", "demo", branch, console))
-                source.close()
+                with push.commit_folder(Path(folder), f"Show the {site} site") as source:
+                    found.append(_deploy(settings, url, source, "HEAD", "demo", branch, console))
     return found
 
 
@@ -40,8 +39,8 @@ def try_source(settings: Settings, console: Console, source: str, ref: str) -> s
     with (
         _running_bot(settings, console) as url,
         tempfile.TemporaryDirectory() as folder,
+        _obtain(source, Path(folder), ref) as repository,
     ):
-        repository = _obtain(source, Path(folder), ref)
         branch = ref if ref != "HEAD" else _branch(repository)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source.rstrip("/")).name.removesuffix(".git"))
         if name in {"", ".", ".."}:

@@ -55,10 +55,10 @@ def commit_folder(folder: Path, message: str) -> git.Repo:
 
 def push(source: git.Repo, commit: str, settings: Settings, name: str, branch: str) -> Push:
     """Push a commit of `source` to a branch of `_local/<name>`."""
-    target = local_repository(settings, name)
-    known = {head.name: head.commit.hexsha for head in target.heads}
     sha = source.commit(commit).hexsha
-    source.git.push("--force", "--quiet", target.git_dir, f"{sha}:refs/heads/{branch}")
+    with local_repository(settings, name) as target:
+        known = {head.name: head.commit.hexsha for head in target.heads}
+        source.git.push("--force", "--quiet", target.git_dir, f"{sha}:refs/heads/{branch}")
     return Push(
         repository=f"{LOCAL_OWNER}/{name}",
         branch=branch,

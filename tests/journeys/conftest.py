@@ -95,11 +95,8 @@ class Bot:
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        source = push.commit_folder(folder, f"Change {', '.join(files) or 'nothing'}")
-        try:
+        with push.commit_folder(folder, f"Change {', '.join(files) or 'nothing'}") as source:
             return self.push_commit(source, name, branch)
-        finally:
-            source.close()
 
     def push_commit(self, source: git.Repo, name: str, branch: str) -> str:
         pushed = push.push(source, "HEAD", self.settings, name, branch)

@@ -1,0 +1,100 @@
+"""The command line: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bot.cli import main
+from bot.local import push
+from bot.local.demo import _obtain
+from bot.settings import Settings
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    return CliRunner()
+
+
+def test_every_command_explains_itself(run: CliRunner) -> None:
+    listed = run.invoke(main, ["--help"]).output
+    for name, command in main.commands.items():
+        assert name in listed
+        assert command.help
+        assert run.invoke(main, [name, "--help"]).exit_code == 0
+
+
+def test_settings_are_printed_without_their_secrets(
+    run: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_very_secret")
+    answer = run.invoke(main, ["settings"])
+    assert answer.exit_code == 0
+    assert "PORT" in answer.output
+    assert "ghp_very_secret" not in answer.output
+
+
+def test_a_bad_setting_ends_in_one_line_that_names_it(
+    run: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "eighty")
+    answer = run.invoke(main, ["settings"])
+    assert answer.exit_code == 1
+    assert "PORT: expected a whole number, got 'eighty' [invalid-setting]" in answer.output
+    assert "Traceback" not in answer.output
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(
+    run: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
+        answer = run.invoke(main, ["start"])
+    assert answer.exit_code == 1
+    assert "[port-in-use]" in answer.output
+    assert "PORT=8080 make start" in answer.output
+
+
+def test_stopping_what_does_not_run_says_so(run: CliRunner) -> None:
+    assert "No bot runs" in run.invoke(main, ["stop"]).output
+
+
+def test_migrate_can_be_run_again_and_again(run: CliRunner) -> None:
+    for _ in range(2):
+        answer = run.invoke(main, ["migrate"])
+        assert answer.exit_code == 0
+        assert "is up to date" in answer.output
+
+
+def test_a_local_push_moves_the_branch_and_tells_where_it_was(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("one")
+    with push.commit_folder(folder, "One") as source:
+        first = push.push(source, "HEAD", settings, "site", "main")
+    (folder / "index.html").write_text("two")
+    with push.commit_folder(folder, "Two") as source:
+        second = push.push(source, "HEAD", settings, "site", "main")
+    assert first.before == push.ZEROS
+    assert (second.before, second.message) == (first.after, "Two")
+    with push.local_repository(settings, "site") as target:
+        assert target.commit("main").hexsha == second.after
+
+
+def test_a_folder_that_is_no_repository_is_committed_in_a_copy(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    (folder / "node_modules").mkdir(parents=True)
+    (folder / "index.html").write_text("mine")
+    (tmp_path / "work").mkdir()
+    with _obtain(str(folder), tmp_path / "work", "HEAD") as repository:
+        assert [blob.path for blob in repository.commit("HEAD").tree.traverse()] == ["index.html"]
+    assert not (folder / ".git").exists()

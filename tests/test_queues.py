@@ -1,0 +1,93 @@
+"""The queues: what goes in comes out, at its time, and nothing in it is ever run as code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from bot.errors import InvalidSetting, SystemFault
+from bot.queues import open_queue
+from bot.settings import Settings
+from bot.tasks import Tasks
+
+
+class Recorder:
+    """In a worker's place."""
+
+    def __init__(self) -> None:
+        self.built: list[str] = []
+        self.next_due: int | None = None
+        self.delivered = 0
+
+    def build(self, build_id: str) -> None:
+        self.built.append(build_id)
+
+    def deliver(self) -> int | None:
+        self.delivered += 1
+        return self.next_due
+
+    def look_after(self) -> None:
+        pass
+
+
+def run_one(tasks: Tasks, queue: str = "builds") -> bool:
+    huey = getattr(tasks, queue)
+    task = huey.dequeue()
+    if task is not None:
+        huey.execute(task)
+    return task is not None
+
+
+def test_a_web_process_queues_and_a_worker_runs(settings: Settings) -> None:
+    worker = Recorder()
+    Tasks(settings).woken(["bld-1", "bld-2"])
+    tasks = Tasks(settings, worker)  # type: ignore[arg-type]
+    while run_one(tasks):
+        pass
+    assert worker.built == ["bld-1", "bld-2"]
+
+
+def test_a_delayed_build_waits_in_the_schedule(settings: Settings) -> None:
+    worker = Recorder()
+    tasks = Tasks(settings, worker)  # type: ignore[arg-type]
+    tasks.build("bld-1", delay=60)
+    assert run_one(tasks)  # Huey moves it to its schedule
+    assert worker.built == []
+    later = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=61)
+    (task,) = tasks.builds.read_schedule(later)
+    tasks.builds.execute(task, later)
+    assert worker.built == ["bld-1"]
+
+
+def test_the_outbox_is_looked_at_again_when_its_next_entry_is_due(settings: Settings) -> None:
+    worker = Recorder()
+    worker.next_due = int((datetime.now(UTC) + timedelta(minutes=5)).timestamp() * 1000)
+    tasks = Tasks(settings, worker)  # type: ignore[arg-type]
+    tasks.deliver()
+    assert run_one(tasks, "chores")
+    assert run_one(tasks, "chores")  # Huey moves it to its schedule
+    assert worker.delivered == 1
+    assert tasks.chores.scheduled_count() == 1
+
+
+def test_a_pickle_in_the_queue_is_refused(settings: Settings) -> None:
+    tasks = Tasks(settings, Recorder())  # type: ignore[arg-type]
+    tasks.builds.storage.enqueue(pickle.dumps(("anything",)))
+    with pytest.raises(msgspec.DecodeError):
+        tasks.builds.dequeue()
+
+
+def test_a_process_without_a_worker_runs_nothing(settings: Settings) -> None:
+    with pytest.raises(SystemFault, match="only queues"):
+        Tasks(settings)._own_worker()
+
+
+def test_a_queue_address_that_cannot_be_used_is_named(
+    make_settings: Callable[..., Settings],
+) -> None:
+    with pytest.raises(InvalidSetting, match="QUEUE_URL"):
+        open_queue("amqp://host/x", "builds")
