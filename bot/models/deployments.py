@@ -5,12 +5,14 @@ Callers hold a transaction (`database.write()`) around everything here that writ
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 from bot.models import sql
 from bot.models.ids import new_id, now
 from bot.models.status import ACTIVE, BuildStatus, DeploymentStatus
-from bot.models.tables import Build, Deployment, Project
+from bot.models.tables import Build, Deployment, Project, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +145,76 @@ def supersede(project_id: int, ref: str, replaced: str) -> list[tuple[str, str]]
 
 
 def newest_build(deployment_id: str) -> Build | None:
-    found: Build | None = (
-        Build.select()
-        .where(Build.deployment == deployment_id)
-        .order_by(Build.created_at.desc(), Build.id.desc())
-        .first()
-    )
-    return found
+    found = _builds("WHERE b.deployment_id = ?", deployment_id, limit=1)
+    return found[0] if found else None
 
 
 def builds_of_commit(sha: str) -> list[Build]:
     """All builds of a commit, newest first, each with its deployment and project."""
-    return list(
-        Build.select(Build, Deployment, Project)
-        .join(Deployment)
-        .join(Project)
-        .where(Deployment.sha == sha)
-        .order_by(Build.created_at.desc(), Build.id.desc())
-    )
+    return _builds("WHERE d.sha = ?", sha)
 
 
 def find_build(build_id: str) -> Build | None:
     """A build with its deployment and project."""
-    found: Build | None = (
-        Build.select(Build, Deployment, Project)
-        .join(Deployment)
-        .join(Project)
-        .where(Build.id == build_id)
-        .first()
+    found = _builds("WHERE b.id = ?", build_id)
+    return found[0] if found else None
+
+
+def recent_builds(limit: int = 25) -> list[Build]:
+    """The newest builds of all projects, each with its deployment and project."""
+    return _builds("", limit=limit)
+
+
+def newest_build_of_commit(project_id: int, sha: str) -> Build | None:
+    """The newest build of a project's commit, with its deployment and project."""
+    found = _builds("WHERE d.project_id = ? AND d.sha = ?", project_id, sha, limit=1)
+    return found[0] if found else None
+
+
+def _builds(condition: str, *values: object, limit: int = 1000) -> list[Build]:
+    """Builds with their deployments and projects, newest first.
+
+    Every change of a build's state is told by way of this, so it goes without the
+    query builder. `condition` speaks of b(uilds), d(eployments) and p(rojects).
+    """
+    found = sql.rows(
+        f"{_BUILDS} {condition} ORDER BY b.created_at DESC, b.id DESC LIMIT ?", *values, limit
     )
-    return found
+    return [_build(row) for row in found]
+
+
+_COLUMNS = {
+    model: [field.column_name for field in model._meta.sorted_fields]
+    for model in (Build, Deployment, Project)
+}
+_BUILDS = (
+    "SELECT "
+    + ", ".join(
+        f"{name}.{column}"
+        for name, model in (("b", Build), ("d", Deployment), ("p", Project))
+        for column in _COLUMNS[model]
+    )
+    + " FROM builds b JOIN deployments d ON d.id = b.deployment_id"
+    " JOIN projects p ON p.id = d.project_id"
+)
+
+
+def _build(row: tuple[Any, ...]) -> Build:
+    values = iter(row)
+    build, deployment, project = (_loaded(m, values) for m in (Build, Deployment, Project))
+    deployment.project = project
+    build.deployment = deployment
+    for model in (build, deployment):
+        model._dirty.clear()
+    return cast(Build, build)
+
+
+def _loaded(model: type[Table], values: Iterator[Any]) -> Any:
+    """An instance as a query of the model would make it, of the next of `values`."""
+    instance = model(__no_default__=True)
+    for field in model._meta.sorted_fields:
+        instance.__data__[field.name] = field.python_value(next(values))
+    return instance
 
 
 def by_sha(prefix: str, limit: int = 10) -> list[Deployment]:
@@ -196,30 +238,6 @@ def newest_ready(project_id: int) -> str:
         .first()
     )
     return found.id if found is not None else ""
-
-
-def recent_builds(limit: int = 25) -> list[Build]:
-    """The newest builds of all projects, each with its deployment and project."""
-    return list(
-        Build.select(Build, Deployment, Project)
-        .join(Deployment)
-        .join(Project)
-        .order_by(Build.created_at.desc(), Build.id.desc())
-        .limit(limit)
-    )
-
-
-def newest_build_of_commit(project_id: int, sha: str) -> Build | None:
-    """The newest build of a project's commit, with its deployment and project."""
-    found: Build | None = (
-        Build.select(Build, Deployment, Project)
-        .join(Deployment)
-        .join(Project)
-        .where(Deployment.project == project_id, Deployment.sha == sha)
-        .order_by(Build.created_at.desc(), Build.id.desc())
-        .first()
-    )
-    return found
 
 
 def previews_of_branch(project_id: int, branch: str) -> list[Deployment]:
