@@ -55,7 +55,7 @@ class TokenClient:
             if self._github is None:
                 auth = Auth.Token(self._settings.GITHUB_TOKEN.reveal())
                 self._github = _connection(self._settings, auth)
-        return self._github.get_repo(project, lazy=True)
+        return self._github.get_repo(project)
 
     def token_for(self, project: str) -> Secret | None:
         return None if project.startswith(f"{LOCAL_OWNER}/") else self._settings.GITHUB_TOKEN
@@ -74,7 +74,7 @@ class AppClient:
         self._installations: dict[int, tuple[Github, AppInstallationAuth]] = {}
 
     def repository(self, project: str) -> Repository:
-        return self._installation(project)[0].get_repo(project, lazy=True)
+        return self._installation(project)[0].get_repo(project)
 
     def token_for(self, project: str) -> Secret | None:
         if project.startswith(f"{LOCAL_OWNER}/"):

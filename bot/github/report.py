@@ -13,10 +13,9 @@ from bot import events
 from bot.events import Bus
 from bot.github import messages
 from bot.github.messages import State
-from bot.models import deployments, outbox, projects
-from bot.models.ids import now
+from bot.models import deployments, facts, outbox
+from bot.models.facts import Facts
 from bot.models.status import BuildStatus
-from bot.models.tables import Build, PullRequest
 from bot.settings import LOCAL_OWNER, Settings
 
 logger = logging.getLogger(__name__)
@@ -37,87 +36,75 @@ class Reporter:
         bus.subscribe(events.PullRequestClosed, lambda event: self._closed(event.pull_request_id))
 
     def _report(self, build_id: str) -> None:
-        build = deployments.find_build(build_id)
-        if build is None or not build.deployment.sha:
+        known = facts.of_build(build_id)
+        if known is None or not known.sha:
             return  # an upload: there is no commit to say it of
-        state = state_of(build, self._settings)
-        if not self._enabled or state.project.startswith(f"{LOCAL_OWNER}/"):
+        state = state_of(known, self._settings)
+        if not self._tells(state):
             logger.info("%s %s: %s", state.project, state.sha[:12], messages.description(state))
             return
-        deployment = build.deployment
-        project_id = deployment.project_id
         status = messages.commit_status(state) | {"sha": state.sha}
-        outbox.add(project_id, "status", f"status:{project_id}:{state.sha}", status)
-        outbox.add(
-            project_id,
-            "deployment",
-            f"deployment:{deployment.id}",
-            {
-                "deployment_id": deployment.id,
-                "sha": state.sha,
-                "environment": messages.environment_name(state),
-                "production": state.environment == "production",
-                "status": messages.deployment_status(state),
-            },
-        )
+        key = f"status:{known.project_id}:{state.sha}"
+        outbox.add(known.project_id, "status", key, status)
+        self._deployment(known, state, messages.deployment_status(state))
         if self._settings.GITHUB_COMMENTS:
-            for pull_request in projects.pull_requests_of(project_id, state.sha):
-                self._comment(project_id, pull_request, messages.comment(state))
+            text = messages.comment(state)
+            for pull_request_id, number in facts.open_pull_requests(known.project_id, state.sha):
+                self._comment(known.project_id, pull_request_id, number, text)
 
     def _closed(self, pull_request_id: int) -> None:
-        pull_request = PullRequest.get_by_id(pull_request_id)
-        build = deployments.newest_build_of_commit(pull_request.project_id, pull_request.head_sha)
-        if build is None or not self._enabled:
+        """Its previews are no longer current; its comment says so."""
+        pull_request = facts.pull_request(pull_request_id)
+        project_id, number = pull_request.project_id, pull_request.number
+        known = facts.of_commit(project_id, pull_request.head_sha)
+        if known is None:
             return
-        state = state_of(build, self._settings)
-        if state.project.startswith(f"{LOCAL_OWNER}/"):
+        state = state_of(known, self._settings)
+        if not self._tells(state):
             return
         if self._settings.GITHUB_COMMENTS:
             text = messages.comment(state, closed=True)
-            self._comment(pull_request.project_id, pull_request, text)
-        for deployment in deployments.previews_of_branch(
-            pull_request.project_id, pull_request.head_ref
-        ):
-            preview = replace(state, sha=deployment.sha or "", environment=deployment.environment)
-            outbox.add(
-                pull_request.project_id,
-                "deployment",
-                f"deployment:{deployment.id}",
-                {
-                    "deployment_id": deployment.id,
-                    "sha": deployment.sha,
-                    "environment": messages.environment_name(preview),
-                    "production": False,
-                    "status": {
-                        "state": "inactive",
-                        "description": f"Pull request {pull_request.number} is closed",
-                    },
-                },
-            )
+            self._comment(project_id, pull_request_id, number, text)
+        inactive = {"state": "inactive", "description": f"Pull request {number} is closed"}
+        for deployment in deployments.previews_of_branch(project_id, pull_request.head_ref):
+            preview = replace(known, deployment_id=deployment.id, sha=deployment.sha or "")
+            self._deployment(preview, state, inactive)
 
-    def _comment(self, project_id: int, pull_request: PullRequest, text: str) -> None:
+    def _tells(self, state: State) -> bool:
+        return self._enabled and not state.project.startswith(f"{LOCAL_OWNER}/")
+
+    def _deployment(self, known: Facts, state: State, status: dict[str, str]) -> None:
         payload = {
-            "pull_request_id": pull_request.id,
-            "number": pull_request.number,
+            "deployment_id": known.deployment_id,
+            "sha": known.sha,
+            "environment": messages.environment_name(state),
+            "production": state.environment == "production",
+            "status": status,
+        }
+        key = f"deployment:{known.deployment_id}"
+        outbox.add(known.project_id, "deployment", key, payload)
+
+    def _comment(self, project_id: int, pull_request_id: int, number: int, text: str) -> None:
+        payload = {
+            "pull_request_id": pull_request_id,
+            "number": number,
             "marker": text.partition("\n")[0],
             "body": text,
         }
-        outbox.add(project_id, "comment", f"comment:{pull_request.id}", payload)
+        outbox.add(project_id, "comment", f"comment:{pull_request_id}", payload)
 
 
-def state_of(build: Build, settings: Settings) -> State:
+def state_of(known: Facts, settings: Settings) -> State:
     """What outsiders need to know of a build."""
-    deployment = build.deployment
-    status = BuildStatus(build.status)
-    ended = build.completed_at
+    ended = known.completed_at
     return State(
-        project=deployment.project.name,
-        sha=deployment.sha or "",
-        environment=deployment.environment,
-        status=status,
-        preview_url=settings.deployment_url(deployment.sha or deployment.id),
-        log_url=settings.build_url(build.id),
-        framework=build.framework,
-        error=build.error_message,
-        seconds=((ended or now()) - build.created_at) / 1000 if ended else None,
+        project=known.project,
+        sha=known.sha,
+        environment=known.environment,
+        status=BuildStatus(known.status),
+        preview_url=settings.deployment_url(known.sha),
+        log_url=settings.build_url(known.build_id),
+        framework=known.framework,
+        error=known.error,
+        seconds=(ended - known.created_at) / 1000 if ended else None,
     )

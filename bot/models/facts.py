@@ -1,0 +1,69 @@
+"""What outsiders may know of a build, in one plain statement: every push asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.models import sql
+from bot.models.tables import PullRequest
+
+_FACTS = """
+SELECT "builds"."id", "builds"."status", "builds"."framework", "builds"."error_message",
+    "builds"."created_at", "builds"."completed_at", "deployments"."id", "deployments"."sha",
+    "deployments"."environment", "projects"."id", "projects"."name"
+FROM "builds"
+JOIN "deployments" ON "deployments"."id" = "builds"."deployment_id"
+JOIN "projects" ON "projects"."id" = "deployments"."project_id"
+"""
+_OF_BUILD = f'{_FACTS} WHERE "builds"."id" = ?'
+_OF_COMMIT = f"""{_FACTS} WHERE "deployments"."project_id" = ? AND "deployments"."sha" = ?
+ORDER BY "builds"."created_at" DESC, "builds"."id" DESC LIMIT 1
+"""
+_HEADED = """
+SELECT "id", "number" FROM "pull_requests"
+WHERE "project_id" = ? AND "head_sha" = ? AND "open" = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A build, its deployment and its project. `sha` is empty for an upload."""
+
+    build_id: str
+    status: str
+    framework: str
+    error: str
+    created_at: int
+    completed_at: int | None
+    deployment_id: str
+    sha: str
+    environment: str
+    project_id: int
+    project: str
+
+
+def of_build(build_id: str) -> Facts | None:
+    return _facts(sql.first(_OF_BUILD, build_id))
+
+
+def of_commit(project_id: int, sha: str) -> Facts | None:
+    """Those of a commit's newest build."""
+    return _facts(sql.first(_OF_COMMIT, project_id, sha))
+
+
+def open_pull_requests(project_id: int, sha: str) -> list[tuple[int, int]]:
+    """(id, number) of the open pull requests whose head is `sha`."""
+    return [(row[0], row[1]) for row in sql.rows(_HEADED, project_id, sha, True)]
+
+
+def pull_request(pull_request_id: int) -> PullRequest:
+    found: PullRequest = PullRequest.get_by_id(pull_request_id)
+    return found
+
+
+def _facts(row: tuple[object, ...] | None) -> Facts | None:
+    if row is None:
+        return None
+    values = list(row)
+    values[7] = values[7] or ""
+    return Facts(*values)  # type: ignore[arg-type]
