@@ -66,6 +66,7 @@ class Load:
     p50: float
     p99: float
     refused: int
+    requests: int
 
 
 def wrk(
@@ -83,6 +84,7 @@ def wrk(
         p50=_milliseconds(_one(r"50%\s+(\S+)", out)),
         p99=_milliseconds(_one(r"99%\s+(\S+)", out)),
         refused=int(refused[1]) if refused else 0,
+        requests=int(_one(r"(\d+) requests in", out)),
     )
 
 
@@ -92,6 +94,7 @@ def median(rounds: Sequence[Load]) -> Load:
         p50=statistics.median(r.p50 for r in rounds),
         p99=statistics.median(r.p99 for r in rounds),
         refused=sum(r.refused for r in rounds),
+        requests=sum(r.requests for r in rounds),
     )
 
 
