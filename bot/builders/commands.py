@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -57,18 +58,28 @@ class Commands:
             log=settings.BUILD_LOG_SIZE,
         )
 
-    def build(self, plan: Plan, toolchain: Toolchain, job: Job) -> None:
-        """Run the build step; raises `UserError` unless it succeeds, `Stopped`."""
-        step = plan.step("build")
-        if step is None:
-            return
+    def run(self, name: str, plan: Plan, toolchain: Toolchain, job: Job) -> None:
+        """Run the steps of that name; raises `UserError` unless all succeed, `Stopped`."""
         home = self._work / "home"
         home.mkdir(exist_ok=True)
+        environment = build_environment(plan, toolchain, job, home)
+        for step in plan.steps:
+            if step.name == name:
+                self._run(step, plan, toolchain, environment, home)
+
+    def _run(
+        self,
+        step: Step,
+        plan: Plan,
+        toolchain: Toolchain,
+        environment: Mapping[str, str],
+        home: Path,
+    ) -> None:
         tree = self._work / "tree"
         command = Command(
             argv=step.argv,
             folder=tree / plan.root,
-            environment=build_environment(plan, toolchain, job, home),
+            environment=environment,
             writable=(tree, home),
             readable=tuple(toolchain.readable),
             network=step.network,
@@ -82,7 +93,19 @@ class Commands:
 
         finished = self._runner.run(command, self.limits(), log, self._control.cancelled)
         check(step, finished, b"".join(printed), self._settings)
-        self._control.log.say(f"Built in {finished.seconds:.2f} s")
+        self._control.log.say(f"That took {finished.seconds:.2f} s")
+
+
+def assure_programs(plan: Plan, toolchain: Toolchain) -> None:
+    """Raise `UserError` where a program is missing that no package of the project brings."""
+    path = ":".join((*map(str, toolchain.path_entries), *_SYSTEM_PATH))
+    for program in plan.programs:
+        if shutil.which(program, path=path) is None:
+            raise UserError(
+                "program-missing",
+                f"This is a {plan.framework} project, and this host has no `{program}`.",
+                f"Ask the operator to install {program}, or commit the built site.",
+            )
 
 
 def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) -> dict[str, str]:

@@ -6,9 +6,14 @@ The answer depends on the tree alone; nothing is run, and nothing is checked out
 from __future__ import annotations
 
 import posixpath
+import re
+from collections.abc import Iterable
 
+from bot.builders import scripts
 from bot.builders.base_path import base_path_for
-from bot.builders.frameworks import FRAMEWORKS, Framework
+from bot.builders.framework import Framework
+from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS, SERVERS
+from bot.builders.generators import sphinx_source
 from bot.builders.package_json import Package
 from bot.builders.plan import Plan, Step
 from bot.builders.project import Project
@@ -20,6 +25,10 @@ OUTPUTS = ("dist", "build", "out", "public", "_site", "site", "www")
 # Where a site that needs no build may lie, if not at the top.
 _PREBUILT = ("dist", "build", "public", "_site", "site", "out", "docs", "www", "html")
 _UNCHANGED = "plain files: links are published as they are"
+# The environment that a Python project's packages are installed into.
+_PYTHON = ".deploystack/python"
+# A build that only compiles makes no pages.
+_COMPILES = re.compile(r"\s*(?:rimraf \S+ && )?(?:npx )?(?:tsc|nest|swc|tsup|babel|prisma)\b")
 
 _GENERIC = Framework(
     name="package.json",
@@ -32,42 +41,104 @@ _GENERIC = Framework(
 def plan(tree: Tree, base_path: str, root: str = ".") -> Plan:
     """How the project at `root` becomes a site under `base_path`.
 
-    Raises `UserError` where nothing is recognised, or nothing that this host can serve.
+    Raises `UserError`: `server-only` where it needs a server, `nothing-recognised`.
     """
     project = Project(tree, root)
-    for framework in FRAMEWORKS:
-        reason = recognised_by(framework, project)
-        if reason:
-            return _plan_for(framework, project, reason, base_path)
+    found = _node_framework(project) or _by_files(GENERATORS, project)
+    if found:
+        framework, reason = found
+        _refuse_server(framework, project, reason)
+        if framework in GENERATORS:
+            return _generator_plan(framework, project, reason, base_path)
+        return _node_plan(framework, project, reason, base_path)
     package = project.package
-    if package is not None and "build" in package.scripts:
-        return _plan_for(_GENERIC, project, "script `build` in package.json", base_path)
-    return _static_plan(project)
+    build = package.scripts.get("build", "") if package is not None else ""
+    if build and not _COMPILES.match(build):
+        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path)
+    if project.has("index.html"):
+        return _static_plan(project, ".", "file `index.html`, and nothing that builds")
+    server = _by_dependency(SERVERS, project) or _by_files(SERVERS, project)
+    if server:
+        _refuse_server(server[0], project, server[1])
+    for folder in _PREBUILT:
+        if project.has(f"{folder}/index.html"):
+            reason = f"file `{folder}/index.html`, and nothing that builds"
+            return _static_plan(project, folder, reason)
+    if build:
+        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path)
+    raise UserError(
+        "nothing-recognised",
+        "There is no index page, no build script and no known framework in this commit.",
+        "Add an index.html, or a package.json with a `build` script.",
+    )
 
 
-def recognised_by(framework: Framework, project: Project) -> str:
-    """What in the project shows the framework, in words; empty: nothing."""
+def _node_framework(project: Project) -> tuple[Framework, str] | None:
+    """By what the build script calls, else by dependency alone.
+
+    The script comes first because dependencies mislead: whoever tests with Vitest has
+    Vite, and many an application has its documents in VitePress beside it.
+    """
+    package = project.package
+    if package is None:
+        return None
+    for framework in NODE_FRAMEWORKS:
+        script = _build_script(framework, package)
+        reason = _dependency(framework, package)
+        if reason and script and scripts.called_by(package, script, framework.commands):
+            return framework, reason
+    return _by_dependency((f for f in NODE_FRAMEWORKS if not f.only_by_script), project)
+
+
+def _by_dependency(rows: Iterable[Framework], project: Project) -> tuple[Framework, str] | None:
     package = project.package
     if package is not None:
-        for name in framework.packages:
-            if name in package.dependencies:
-                return f"dependency `{name}` in package.json"
-    for pattern in framework.files:
-        if found := project.matching(pattern):
-            return f"file `{found}`"
-    return ""
+        for framework in rows:
+            if reason := _dependency(framework, package):
+                return framework, reason
+    return None
 
 
-def _plan_for(framework: Framework, project: Project, reason: str, base: str) -> Plan:
+def _by_files(rows: Iterable[Framework], project: Project) -> tuple[Framework, str] | None:
+    for framework in rows:
+        found = project.first(*framework.files)
+        if found and (framework.condition is None or framework.condition(project)):
+            return framework, f"file `{found}`"
+    return None
+
+
+def _dependency(framework: Framework, package: Package) -> str:
+    """What shows the framework, in words; empty: nothing."""
+    name = next((name for name in framework.packages if name in package.dependencies), "")
+    return f"dependency `{name}` in package.json" if name else ""
+
+
+def _build_script(framework: Framework, package: Package) -> str:
+    return next((name for name in framework.scripts if name in package.scripts), "")
+
+
+def _refuse_server(framework: Framework, project: Project, reason: str) -> None:
+    if framework.server_only is None or not framework.server_only(project):
+        return
+    raise UserError(
+        "server-only",
+        f"This is a {framework.name} project ({reason}), which needs a server of its own; "
+        "this host serves static output.",
+        framework.static_hint
+        or "Publish what can be built into plain files, and host the server elsewhere.",
+    )
+
+
+def _node_plan(framework: Framework, project: Project, reason: str, base: str) -> Plan:
     package = project.package
     assert package is not None  # noqa: S101 (Node frameworks are recognised by it)
     manager = package.manager
-    script = next((name for name in framework.scripts if name in package.scripts), "")
+    script = _build_script(framework, package)
     way = base_path_for(framework, project, script, base)
     if script:
         build = manager.run(script, way.arguments)
     else:
-        build = manager.execute((*framework.command, *way.arguments))
+        build = manager.execute((*framework.commands[0], *way.arguments))
     return Plan(
         framework=framework.name,
         reason=reason,
@@ -85,16 +156,57 @@ def _plan_for(framework: Framework, project: Project, reason: str, base: str) ->
     )
 
 
+def _generator_plan(framework: Framework, project: Project, reason: str, base: str) -> Plan:
+    way = base_path_for(framework, project, "", base)
+    source = sphinx_source(project)
+    command = tuple(word.replace("{sphinx_source}", source) for word in framework.commands[0])
+    steps = []
+    if framework.requirements:
+        steps = [
+            Step(name="install", argv=("python3", "-m", "venv", _PYTHON)),
+            Step(
+                name="install", argv=(f"{_PYTHON}/bin/pip", "install", *_wanted(framework, project))
+            ),
+        ]
+        command = (f"{_PYTHON}/bin/{command[0]}", *command[1:])
+    elif framework.programs == ("bundle",):
+        steps = [Step(name="install", argv=("bundle", "install"))]
+    python = project.text("runtime.txt") or project.text(".python-version")
+    return Plan(
+        framework=framework.name,
+        reason=reason,
+        root=project.root,
+        steps=(*steps, Step(name="build", argv=(*command, *way.arguments))),
+        outputs=_outputs(framework, project),
+        environment={**framework.environment, **way.environment},
+        base_path=way.how,
+        python=python.strip().removeprefix("python-"),
+        programs=framework.programs,
+    )
+
+
+def _wanted(framework: Framework, project: Project) -> tuple[str, ...]:
+    """What pip is to install: the project's own list, else what the generator needs."""
+    listed = project.first("requirements.txt", "docs/requirements.txt", "doc/requirements.txt")
+    if listed:
+        return ("--quiet", "--requirement", listed)
+    package = (".",) if project.has("pyproject.toml") and framework.name == "Sphinx" else ()
+    return ("--quiet", *framework.requirements, *package)
+
+
 def _outputs(framework: Framework, project: Project) -> tuple[str, ...]:
     """Where to look, best first: what the sources hold already is no build's output."""
-    candidates = (*framework.outputs, *(n for n in OUTPUTS if n not in framework.outputs))
+    own = framework.outputs
+    rows = own(project) if callable(own) else own
+    candidates = tuple(dict.fromkeys((*rows, *OUTPUTS)))
     source = {name for name in candidates if project.has(f"{name}/index.html")}
-    made = tuple(n for n in candidates if n not in source or n in framework.outputs[:1])
+    made = tuple(n for n in candidates if n in rows or n not in source)
     if framework is not _GENERIC:
-        return tuple(name for name in made if name != "public" or name in framework.outputs)
+        return tuple(name for name in made if name != "public" or name in rows)
     # A build may work in place, such as one that only makes the style sheets.
+    in_place = tuple(name for name in OUTPUTS if name in source)
     at_the_top = (".",) if project.has("index.html") else ()
-    return (*made, *(name for name in candidates if name not in made), *at_the_top)
+    return (*(n for n in made if n not in source), *in_place, *at_the_top)
 
 
 def _manager_version(package: Package) -> str:
@@ -108,25 +220,11 @@ def _in_root(project: Project, name: str) -> str:
     return posixpath.normpath(posixpath.join(project.root, name)) if name else ""
 
 
-def _static_plan(project: Project) -> Plan:
-    if project.has("index.html"):
-        return Plan(
-            framework="Plain HTML",
-            reason="file `index.html`, and nothing that builds",
-            root=project.root,
-            base_path=_UNCHANGED,
-        )
-    for folder in _PREBUILT:
-        if project.has(f"{folder}/index.html"):
-            return Plan(
-                framework="Pre-built site",
-                reason=f"file `{folder}/index.html`, and nothing that builds",
-                root=project.root,
-                outputs=(folder,),
-                base_path=_UNCHANGED,
-            )
-    raise UserError(
-        "nothing-recognised",
-        "There is no index page, no build script and no known framework in this commit.",
-        "Add an index.html, or a package.json with a `build` script.",
+def _static_plan(project: Project, folder: str, reason: str) -> Plan:
+    return Plan(
+        framework="Plain HTML" if folder == "." else "Pre-built site",
+        reason=reason,
+        root=project.root,
+        outputs=(folder,),
+        base_path=_UNCHANGED,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.builders import detect, output, publish
-from bot.builders.commands import Commands
+from bot.builders.commands import Commands, assure_programs
 from bot.builders.install import CacheScope, Installer
 from bot.builders.job import Built, Control, Job, Stage
 from bot.builders.plan import Plan
@@ -142,12 +142,16 @@ class Pipeline:
             commands = Commands(self._settings, self._runner, work, control)
             with stages(Stage.INSTALL):
                 toolchain = self._toolchains.provide(plan, control.log)
-                self._installer.install(
-                    work / "tree", plan, _scope(job), control, commands.limits()
-                )
+                assure_programs(plan, toolchain)
+                if plan.package_manager:
+                    scope = CacheScope(project=job.project, trusted=True)
+                    limits = commands.limits()
+                    self._installer.install(work / "tree", plan, scope, control, limits)
+                else:
+                    commands.run("install", plan, toolchain, job)
             with stages(Stage.BUILD):
                 _write_files(root, plan.files)
-                commands.build(plan, toolchain, job)
+                commands.run("build", plan, toolchain, job)
         with stages(Stage.PUBLISH):
             folder = output.choose_output(root, plan.outputs)
             shown = folder.relative_to(os.path.realpath(work / "tree"))
@@ -193,10 +197,6 @@ class Pipeline:
             yield work
         finally:
             remove_folder(work)
-
-
-def _scope(job: Job) -> CacheScope:
-    return CacheScope(project=job.project, trusted=True)
 
 
 def _write_files(root: Path, files: Mapping[str, str]) -> None:

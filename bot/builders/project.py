@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,12 +27,18 @@ class Project:
     @cached_property
     def names(self) -> frozenset[str]:
         """The files directly in the root."""
-        prefix = "" if self.root == "." else f"{self.root}/"
-        return frozenset(
-            path[len(prefix) :]
-            for path in self.tree.files
-            if path.startswith(prefix) and "/" not in path[len(prefix) :]
-        )
+        return frozenset(path for path in self._paths if "/" not in path)
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """All folders, at whatever depth."""
+        found = set()
+        for path in self._paths:
+            folder = posixpath.dirname(path)
+            while folder and folder not in found:
+                found.add(folder)
+                folder = posixpath.dirname(folder)
+        return frozenset(found)
 
     def has(self, path: str) -> bool:
         return self._path(path) in self.tree.files
@@ -39,13 +47,43 @@ class Project:
         """The first file that a pattern names, or an empty text."""
         if not any(character in pattern for character in "*?["):
             return pattern if self.has(pattern) else ""
-        return min(fnmatch.filter(self.names, pattern), default="")
+        folder, _, name = pattern.rpartition("/")
+        if not folder:
+            return min(fnmatch.filter(self.names, name), default="")
+        within = (p for p in self._paths if posixpath.dirname(p) == folder)
+        return min((p for p in within if fnmatch.fnmatchcase(p, pattern)), default="")
+
+    def first(self, *patterns: str) -> str:
+        """The first file that any of the patterns names, in their order."""
+        return next((found for p in patterns if (found := self.matching(p))), "")
 
     def text(self, path: str) -> str:
         """A file's text; empty where there is no such file."""
-        if not self.has(path):
+        if not path or not self.has(path):
             return ""
         return self.tree.read(self._path(path)).decode(errors="replace")
+
+    def says(self, pattern: str, *files: str) -> bool:
+        """Whether one of the files (patterns) holds a text."""
+        found = (self.matching(file) for file in files)
+        return any(re.search(pattern, self.text(path)) for path in found if path)
+
+    def depends_on(self, *packages: str) -> bool:
+        """Whether package.json names one of the packages."""
+        return self.package is not None and any(p in self.package.dependencies for p in packages)
+
+    @cached_property
+    def python_requirements(self) -> str:
+        """What the Python project says it needs, as one text in lower case."""
+        names = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.cfg", "setup.py")
+        return "\n".join(self.text(name) for name in names).lower()
+
+    @cached_property
+    def _paths(self) -> Iterable[str]:
+        if self.root == ".":
+            return self.tree.files
+        prefix = f"{self.root}/"
+        return [path[len(prefix) :] for path in self.tree.files if path.startswith(prefix)]
 
     def _path(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self.root, path))
