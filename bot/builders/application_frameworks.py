@@ -21,7 +21,8 @@ def _next_needs_a_server(project: Project) -> bool:
 
 
 def _sveltekit_needs_a_server(project: Project) -> bool:
-    return not project.depends_on("@sveltejs/adapter-static")
+    named = project.says(r"adapter-static", "svelte.config.*", _VITE_CONFIGURATION)
+    return not named and not project.depends_on("@sveltejs/adapter-static")
 
 
 def _astro_needs_a_server(project: Project) -> bool:

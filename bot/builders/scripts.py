@@ -42,8 +42,10 @@ def called_by(package: Package, name: str, commands: tuple[Command, ...]) -> Com
 
 
 def is_last_command(script: str, command: Command) -> bool:
-    """Whether what is put behind the script reaches the command."""
+    """Whether what is put behind the script reaches the command, and its only call."""
     words = r"\s+".join(map(re.escape, command))
+    if len(_call(command).findall(script)) != 1:
+        return False
     return re.search(rf"{_BEFORE}{words}(?:\s+[^;&|<>()]*)?$", script.strip()) is not None
 
 

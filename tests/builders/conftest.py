@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 
@@ -21,6 +23,18 @@ class ListLog:
     @property
     def text(self) -> str:
         return "\n".join(self.lines) + self.output.decode(errors="replace")
+
+
+class MemoryTree:
+    """A `Tree` of texts."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = dict(files)
+
+    def read(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path].encode(errors="surrogateescape")
 
 
 @pytest.fixture

@@ -10,18 +10,7 @@ import pytest
 
 from bot.builders.package_json import PackageManager, read_package
 from bot.errors import UserError
-
-
-class MemoryTree:
-    """A `Tree` of texts."""
-
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self.files = dict(files)
-
-    def read(self, path: str) -> bytes:
-        if path not in self.files:
-            raise FileNotFoundError(path)
-        return self.files[path].encode(errors="surrogateescape")
+from tests.builders.conftest import MemoryTree
 
 
 def manager(files: Mapping[str, str], **content: Any) -> PackageManager:
