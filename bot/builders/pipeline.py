@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.builders import detect, output, publish
+from bot.builders.cache import CacheScope
 from bot.builders.commands import Commands, assure_programs
-from bot.builders.install import CacheScope, Installer
+from bot.builders.install import Installer
 from bot.builders.job import Built, Control, Job, Stage
 from bot.builders.plan import Plan
 from bot.builders.sandbox.runner import Runner
@@ -25,6 +26,7 @@ from bot.builders.sandbox.select import select_runner
 from bot.builders.source import Repositories, Source, TokenFor
 from bot.builders.toolchain import Toolchains
 from bot.builders.tree import FolderTree, Tree
+from bot.builders.work_folder import WorkFolders
 from bot.errors import SystemFault
 from bot.settings import Settings
 from bot.storage.manifest import Entry, Manifest
@@ -77,6 +79,7 @@ class Pipeline:
         self._runner = runner
         self._toolchains = toolchains
         self._installer = installer
+        self._work_folders = WorkFolders(settings.WORK_DIR)
         self._limits = output.OutputLimits(
             files=settings.MAX_FILES,
             file_size=settings.MAX_FILE_SIZE,
@@ -100,7 +103,7 @@ class Pipeline:
                 with stages(Stage.PUBLISH):
                     files = self._store_commit(source, plan, job, control)
                     return self._publish(files, plan, job, control, stages)
-            with self._work_folder(job) as work:
+            with self._work_folders.open(job.build_id) as work:
                 with stages(Stage.CHECKOUT):
                     source.export(work / "tree")
                 open_source.close()
@@ -111,7 +114,7 @@ class Pipeline:
         stages = _Stages(control)
         with stages(Stage.FETCH):
             plan = self._plan(FolderTree(folder), job, control)
-        with self._work_folder(job) as work:
+        with self._work_folders.open(job.build_id) as work:
             with stages(Stage.CHECKOUT):
                 shutil.move(folder, work / "tree")
             return self._build(work, plan, job, control, stages)
@@ -119,6 +122,11 @@ class Pipeline:
     def tidy(self) -> None:
         """Housekeeping that no build should wait for: now and then, from anywhere."""
         self._repositories.tidy()
+        self._work_folders.tidy()
+
+    def settle(self) -> None:
+        """Wait until nothing is left of the builds that have ended."""
+        self._work_folders.settle()
 
     def _plan(self, tree: Tree, job: Job, control: Control) -> Plan:
         plan = detect.plan(tree, job.base_path)
@@ -182,22 +190,6 @@ class Pipeline:
         control.log.say(f"Published {len(files)} files, {size / 1e6:.1f} MB")
         return Built(manifest=manifest, framework=plan.framework, stages=stages.seconds)
 
-    @contextmanager
-    def _work_folder(self, job: Job) -> Iterator[Path]:
-        """A folder for one build, gone afterwards whatever happens."""
-        work = self._settings.WORK_DIR / job.build_id
-        remove_folder(work)
-        try:
-            work.mkdir(parents=True)
-        except OSError as error:
-            raise SystemFault(
-                "work-folder", f"WORK_DIR cannot be used: {error.strerror}."
-            ) from error
-        try:
-            yield work
-        finally:
-            remove_folder(work)
-
 
 def _write_files(root: Path, files: Mapping[str, str]) -> None:
     """Write a plan's files, never through a link that the sources laid out."""
@@ -208,19 +200,3 @@ def _write_files(root: Path, files: Mapping[str, str]) -> None:
             raise SystemFault("work-folder", f"{name} would lie outside of the build's folder.")
         target.unlink(missing_ok=True)
         target.write_text(text)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder whose contents may resist: a build may have taken rights away."""
-
-    def insist(_function: object, path: str, _error: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700, follow_symlinks=False) if not os.path.islink(path) else None
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
-
-    if folder.is_dir():
-        shutil.rmtree(folder, onerror=insist)
