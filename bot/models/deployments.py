@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 from bot.models import sql
@@ -183,16 +184,16 @@ def _builds(condition: str, *values: object, limit: int = 1000) -> list[Build]:
     return [_build(row) for row in found]
 
 
-_COLUMNS = {
-    model: [field.column_name for field in model._meta.sorted_fields]
+_FIELDS: dict[type[Table], list[str]] = {
+    model: [field.name for field in model._meta.sorted_fields]
     for model in (Build, Deployment, Project)
 }
 _BUILDS = (
     "SELECT "
     + ", ".join(
-        f"{name}.{column}"
+        f"{name}.{field.column_name}"
         for name, model in (("b", Build), ("d", Deployment), ("p", Project))
-        for column in _COLUMNS[model]
+        for field in model._meta.sorted_fields
     )
     + " FROM builds b JOIN deployments d ON d.id = b.deployment_id"
     " JOIN projects p ON p.id = d.project_id"
@@ -202,18 +203,17 @@ _BUILDS = (
 def _build(row: tuple[Any, ...]) -> Build:
     values = iter(row)
     build, deployment, project = (_loaded(m, values) for m in (Build, Deployment, Project))
-    deployment.project = project
-    build.deployment = deployment
-    for model in (build, deployment):
-        model._dirty.clear()
+    project.__data__["private"] = bool(project.private)  # SQLite answers a number
+    deployment.__rel__["project"] = project
+    build.__rel__["deployment"] = deployment
     return cast(Build, build)
 
 
 def _loaded(model: type[Table], values: Iterator[Any]) -> Any:
     """An instance as a query of the model would make it, of the next of `values`."""
     instance = model(__no_default__=True)
-    for field in model._meta.sorted_fields:
-        instance.__data__[field.name] = field.python_value(next(values))
+    names = _FIELDS[model]
+    instance.__data__.update(zip(names, islice(values, len(names)), strict=True))
     return instance
 
 

@@ -14,8 +14,14 @@ from bot.models.database import proxy
 
 
 def execute(statement: str, *values: object) -> Any:
-    """Run a statement; answers the cursor, whose `rowcount` says how many rows it touched."""
-    return proxy.execute_sql(_placed(statement, proxy.param), values)
+    """Run a statement; answers the cursor, whose `rowcount` says how many rows it touched.
+
+    Raises the driver's own errors.
+    """
+    database = proxy.obj
+    cursor = database.cursor()
+    cursor.execute(statement if database.param == "?" else _placed(statement), values)
+    return cursor
 
 
 def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -36,5 +42,5 @@ def placeholders(count: int) -> str:
 
 
 @lru_cache(maxsize=512)
-def _placed(statement: str, mark: str) -> str:
-    return statement if mark == "?" else statement.replace("?", mark)
+def _placed(statement: str) -> str:
+    return statement.replace("?", proxy.obj.param)

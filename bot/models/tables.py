@@ -100,7 +100,7 @@ class Deployment(Table):
     user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
     project_id: int
     project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
-    sha = pw.TextField(null=True, index=True)
+    sha = pw.TextField(null=True)
     ref = pw.TextField(default="")
     source = pw.TextField()  # push, pull_request, upload, url, retry
     environment = pw.TextField(default="preview")  # or production
@@ -112,7 +112,7 @@ class Deployment(Table):
 
     class Meta:
         table_name = "deployments"
-        indexes = ((("project", "sha"), True), (("project", "created_at"), False))
+        indexes = ((("sha", "project"), True), (("project", "created_at"), False))
 
 
 class Build(Table):

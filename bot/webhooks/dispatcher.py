@@ -9,12 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from bot.models import builds
 
 logger = logging.getLogger(__name__)
+
+# A message to the queue costs as much as taking a delivery in. The first ones go out
+# at once; in a burst of pushes, which workers cannot keep up with anyway, the thread
+# leaves this many times its own working time to the requests.
+_REST = 9
+_LARGEST_BATCH = 16
 
 
 class Dispatcher:
@@ -44,11 +51,18 @@ class Dispatcher:
         while True:
             self._something.wait()
             self._something.clear()
-            woken = [self._woken.popleft() for _ in range(len(self._woken))]
-            try:
-                # Under a burst most builds of a branch are superseded within milliseconds.
-                waiting = builds.still_queued(woken)
-                if waiting:
-                    self._enqueue(waiting)
-            except Exception:
-                logger.exception("%d builds could not be queued; the worker will", len(woken))
+            while self._woken:
+                started = time.monotonic()
+                self._hand_over()
+                time.sleep(_REST * (time.monotonic() - started))
+
+    def _hand_over(self) -> None:
+        count = min(len(self._woken), _LARGEST_BATCH)
+        woken = [self._woken.popleft() for _ in range(count)]
+        try:
+            # By now many builds of a burst are superseded by the next push to their branch.
+            waiting = builds.still_queued(woken)
+            if waiting:
+                self._enqueue(waiting)
+        except Exception:
+            logger.exception("%d builds could not be queued; the worker will", len(woken))

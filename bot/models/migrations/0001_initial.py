@@ -74,7 +74,7 @@ class Deployment(Table):
     id = pw.TextField(primary_key=True)
     user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
     project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
-    sha = pw.TextField(null=True, index=True)
+    sha = pw.TextField(null=True)
     ref = pw.TextField(default="")
     source = pw.TextField()
     environment = pw.TextField(default="preview")
@@ -85,7 +85,7 @@ class Deployment(Table):
 
     class Meta:
         table_name = "deployments"
-        indexes = ((("project", "sha"), True), (("project", "created_at"), False))
+        indexes = ((("sha", "project"), True), (("project", "created_at"), False))
 
 
 class Build(Table):
