@@ -6,6 +6,8 @@ configuration, as text: it is a program, which detection does not run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bot.builders.framework import Framework
 from bot.builders.project import Project
 from bot.builders.wrapped_configuration import wrapping
@@ -23,6 +25,28 @@ def _next_needs_a_server(project: Project) -> bool:
 def _sveltekit_needs_a_server(project: Project) -> bool:
     named = project.says(r"adapter-static", "svelte.config.*", _VITE_CONFIGURATION)
     return not named and not project.depends_on("@sveltejs/adapter-static")
+
+
+# Since version 3 the options are in the Vite configuration, handed to a plugin.
+_SVELTEKIT_PLUGIN = """\
+(async () => {
+  let plugins = [own.plugins];
+  while (plugins.some((plugin) => plugin && (Array.isArray(plugin) || plugin.then)))
+    plugins = (await Promise.all(plugins)).flat(Infinity);
+  for (const plugin of plugins)
+    if (plugin && plugin.name === "vite-plugin-sveltekit-setup")
+      plugin.api.options.paths = { ...plugin.api.options.paths, base: {bare} };
+  return { ...own, plugins };
+})()"""
+
+
+def _sveltekit_files(project: Project, base: str) -> Mapping[str, str]:
+    if project.first("svelte.config.*"):
+        return wrapping(
+            ("svelte.config.*",),
+            "{ ...own, kit: { ...own.kit, paths: { ...(own.kit || {}).paths, base: {bare} } } }",
+        )(project, base)
+    return wrapping((_VITE_CONFIGURATION,), _SVELTEKIT_PLUGIN)(project, base)
 
 
 def _astro_needs_a_server(project: Project) -> bool:
@@ -68,6 +92,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         packages=("nuxt", "nuxt3", "nuxt-edge"),
         scripts=("generate",),
         commands=(("nuxt", "generate"), ("nuxi", "generate")),
+        node=((4, ">=22"),),
         outputs=(".output/public", "dist"),
         base_environment={"NUXT_APP_BASE_URL": "{base}"},
     ),
@@ -76,11 +101,9 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://svelte.dev/docs/kit/adapter-static",
         packages=("@sveltejs/kit",),
         commands=(("vite", "build"), ("svelte-kit", "build")),
+        node=((3, ">=22"),),
         outputs=("build",),
-        base_files=wrapping(
-            ("svelte.config.*",),
-            "{ ...own, kit: { ...own.kit, paths: { ...(own.kit || {}).paths, base: {bare} } } }",
-        ),
+        base_files=_sveltekit_files,
         server_only=_sveltekit_needs_a_server,
         static_hint="Use @sveltejs/adapter-static: https://svelte.dev/docs/kit/adapter-static",
     ),
@@ -89,6 +112,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://docs.astro.build/en/reference/cli-reference/#astro-build",
         packages=("astro",),
         commands=(("astro", "build"),),
+        node=((6, ">=22.12"),),
         outputs=("dist",),
         base_arguments=("--base={base}",),
         server_only=_astro_needs_a_server,

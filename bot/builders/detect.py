@@ -5,6 +5,7 @@ The answer depends on the tree alone; nothing is run, and nothing is checked out
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Iterable
@@ -152,8 +153,18 @@ def _node_plan(framework: Framework, project: Project, reason: str, base: str) -
         lockfile=_in_root(project, manager.lockfile),
         package_manager=manager.name,
         package_manager_version=_manager_version(package),
-        node=package.node,
+        node=package.node or _node_for(framework, package),
     )
+
+
+def _node_for(framework: Framework, package: Package) -> str:
+    """The Node that this version of the framework wants; empty: any."""
+    name = next((name for name in framework.packages if name in package.dependencies), "")
+    # `latest`, a Git address and the like: the newest.
+    found = re.match(r"[\^~>=v\s]*(\d+)", package.dependencies.get(name, ""))
+    major = int(found[1]) if found else math.inf
+    wanted = [node for since, node in framework.node if major >= since]
+    return wanted[-1] if wanted else ""
 
 
 def _generator_plan(framework: Framework, project: Project, reason: str, base: str) -> Plan:

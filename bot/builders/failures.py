@@ -49,7 +49,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Unsupported engine|EBADENGINE|The engine \"node\" is incompatible"
-        r"|requires Node\.js|ERR_PNPM_UNSUPPORTED_ENGINE",
+        r"|requires Node\.js|Node\.js v?[\d.]+ is not supported|ERR_PNPM_UNSUPPORTED_ENGINE",
         "A package wants another Node version: name it in .nvmrc or in `engines`.",
     ),
     (

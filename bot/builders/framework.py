@@ -19,8 +19,10 @@ class Framework:
 
     How it is built: `scripts` are the scripts of package.json that build it, the first
     that exists; `commands` are the ways of calling its own program, the first of which
-    is run where there is no script. `programs` have to be on the machine;
-    `requirements` are the Python packages that a project without a list of its own needs.
+    is run where there is no script. `node` are pairs of a major version of the framework and
+    the Node that it wants from then on, for projects that do not say. `programs` have to be
+    on the machine; `requirements` are the Python packages that a project without a list of
+    its own needs.
 
     How it learns its base path: in the `base_…` fields `{base}` is the base path
     (`/1a2b3c/`) and `{bare}` the same without its last slash. `base_arguments` go behind
@@ -38,6 +40,7 @@ class Framework:
     only_by_script: bool = False
     scripts: tuple[str, ...] = ("build",)
     commands: tuple[tuple[str, ...], ...] = ()
+    node: tuple[tuple[int, str], ...] = ()
     programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     outputs: tuple[str, ...] | Callable[[Project], tuple[str, ...]] = ()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from bot.builders.project import Project
 
 _TEMPLATE = """\
+// @ts-nocheck
 // Made for this build: the project's own configuration, with another base path.
 {loading}
 const change = (own) => ({change});
@@ -87,7 +88,9 @@ def _is_module(project: Project, path: str, text: str) -> bool:
         return not ("module.exports" in text and "export default" not in text)
     if path.endswith((".cjs", ".cts")):
         return False
-    if text:
-        return re.search(r"^\s*export\s", text, re.MULTILINE) is not None
+    if re.search(r"(?:^|[;}])\s*(?:export|import)\s+(?!\()", text, re.MULTILINE):
+        return True
+    if re.search(r"\bmodule\.exports\b|\bexports\.\w", text):
+        return False
     package = project.package
     return package is not None and package.content.get("type") == "module"

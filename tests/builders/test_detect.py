@@ -200,6 +200,7 @@ def test_a_site_at_its_own_host_is_built_for_the_top(base: str, public_url: str)
         ("next.config.mjs", "export default { output: 'export' }", True),
         ("next.config.js", "module.exports = { output: 'export' }", False),
         ("next.config.js", "const x = 1;\nexport default { output: 'export' }", True),
+        ("next.config.js", "import x from 'x';export default { output: 'export' }", True),
         ("next.config.ts", "export default { output: 'export' }", True),
     ],
 )
@@ -213,3 +214,30 @@ def test_wrapped_configuration_speaks_the_projects_kind_of_module(
     assert ("export default" in wrapper) is module
     assert ("module.exports" in wrapper) is not module
     assert '"/1a2b3c"' in wrapper
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "node"),
+    [
+        ("^6.0.0", "", ">=22.12"),
+        ("latest", "", ">=22.12"),
+        ("5.16.0", "", ""),
+        ("^6.0.0", "24", "24"),
+    ],
+)
+def test_a_framework_gets_the_node_it_wants_unless_the_project_says(
+    version: str, asked: str, node: str
+) -> None:
+    content = {
+        "scripts": {"build": "astro build"},
+        "dependencies": {"astro": version},
+        "engines": {"node": asked} if asked else {},
+    }
+    assert plan(MemoryTree({"package.json": json.dumps(content)}), BASE).node == node
+
+
+def test_a_newer_sveltekit_has_its_options_in_the_vite_configuration() -> None:
+    text = "import a from '@sveltejs/adapter-static';\nexport default {};"
+    found = plan_of({"build": "vite build"}, "@sveltejs/kit", vite__config__ts=text)
+    assert sorted(found.files) == ["vite.config.own.ts", "vite.config.ts"]
+    assert 'base: "/1a2b3c" }' in found.files["vite.config.ts"]
