@@ -40,6 +40,9 @@ class Settings:
     DATA_DIR: Path
     PUBLIC_URL: str
     PREVIEW_DOMAIN: str
+    PREVIEW_PORT: int
+    PREVIEW_WORKERS: int
+    PREVIEW_CACHE_SIZE: int
     DATABASE_URL: str
     QUEUE_URL: str
     STORAGE_URL: str
@@ -185,6 +188,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DATA_DIR", "./data", _folder, "database, queue, artifacts, mirrors, caches, logs"),
     Setting("PUBLIC_URL", "http://localhost:{PORT}", _url, "how browsers reach this host"),
     Setting("PREVIEW_DOMAIN", "", str, "domain whose sub-domains are previews; empty: none"),
+    Setting("PREVIEW_PORT", "0", _whole(0, 65535),
+            "port of the process that serves nothing but previews; 0: none"),
+    Setting("PREVIEW_WORKERS", "2", _whole(1, 64), "worker processes on PREVIEW_PORT"),
+    Setting("PREVIEW_CACHE_SIZE", "128M", _size,
+            "memory of one process for previews' manifests and small files"),
     Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
     Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str, "where published files are kept"),

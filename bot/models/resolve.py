@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import threading
 from dataclasses import dataclass
 
 from bot.models import deployments
+from bot.models.database import proxy
 from bot.models.status import DeploymentStatus
-from bot.models.tables import Deployment
+from bot.models.tables import Deployment, Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class Found:
     build_id: str = ""
     build_status: str = ""
     problem: str = ""
+    access: str = ""
 
 
 def by_key(key: str) -> list[Found]:
@@ -29,10 +34,44 @@ def by_key(key: str) -> list[Found]:
     Those that can be served come first. One SHA may be deployed by several projects.
     """
     if key.startswith("dpl-"):
-        rows = list(Deployment.select().where(Deployment.id == key))
+        rows = list(
+            Deployment.select(Deployment, Project).join(Project).where(Deployment.id == key)
+        )
     else:
         rows = deployments.by_sha(key)
     return [_found(row) for row in rows]
+
+
+class Changes:
+    """Tells cheaply whether anything in the database has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+
+    def version(self) -> int | None:
+        """A number that differs after any commit of any process; `None`: ask every time.
+
+        SQLite tells it in microseconds, on a connection that itself never writes:
+        https://www.sqlite.org/pragma.html#pragma_data_version
+        """
+        path = getattr(proxy.obj, "database", None) if _is_sqlite() else None
+        if not path:
+            return None
+        with self._lock:
+            # A connection must not be carried over a fork.
+            if self._connection is None or self._process != os.getpid():
+                self._connection = sqlite3.connect(
+                    str(path), check_same_thread=False, isolation_level=None
+                )
+                self._process = os.getpid()
+            row = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(row[0])
+
+
+def _is_sqlite() -> bool:
+    return hasattr(proxy.obj, "pragma")
 
 
 def _found(row: Deployment) -> Found:

@@ -1,36 +1,43 @@
 """The WSGI layer ahead of everything: answers for previews, hands on all else.
 
-    __call__ → key in host or path → site in memory → file → 200, 206, 304 …
+    __call__ → key in host or path → site in memory → visit
 
-It sends no cookie and reads none, runs no code of a deployment, and rewrites nothing.
+It runs no code of a deployment and rewrites no file. It is not in charge of what a
+path means within a deployment (`site`, `rules`), nor of how answers are written
+(`answers`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
-from urllib.parse import quote, urlsplit
+from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from bot.events import Bus
 from bot.models import resolve as queries
 from bot.models.resolve import Found
 from bot.models.status import ACTIVE, DeploymentStatus
-from bot.serve.conditional import Unsatisfiable, not_modified, parse_ranges, range_applies
-from bot.serve.pages import page
+from bot.serve import pages
+from bot.serve.address import (
+    FULL_KEY,
+    SHA_PREFIX,
+    base_of_referer,
+    decoded,
+    host_name,
+    label_of,
+    quoted,
+)
+from bot.serve.answers import Answers, Environ, StartResponse, WsgiApplication, page, redirect
+from bot.serve.answers import redirect_to as redirect_elsewhere
+from bot.serve.bodies import Bodies
 from bot.serve.resolve import Sites
-from bot.serve.site import Headers, Redirect, ServedFile, Site
+from bot.serve.site import Site
+from bot.serve.visit import Visit
 from bot.settings import Settings
 from bot.storage.store import Store
 
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
-WsgiApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-_FULL_KEY = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64}|dpl-[0-9a-z]{26})")
-_PREFIX = re.compile(r"[0-9a-f]{7,63}")
-_CHUNK = 64 * 1024
-_SAFE_IN_PATH = "/~!$&'()*+,;=:@-._"
+_NO_STORE = ("Cache-Control", "no-store")
+_PORT = re.compile(r":[0-9]+$")
 
 
 class Previews:
@@ -39,243 +46,140 @@ class Previews:
     def __init__(
         self, store: Store, settings: Settings, bus: Bus, fallback: WsgiApplication
     ) -> None:
-        self._store = store
         self._settings = settings
         self._bus = bus
         self._fallback = fallback
-        self._sites = Sites(store, queries.by_key)
+        self._domain = settings.PREVIEW_DOMAIN.lower()
+        changes = queries.Changes()
+        half = settings.PREVIEW_CACHE_SIZE // 2
+        self._sites = Sites(store, queries.by_key, changes.version, half)
+        self._answers = Answers(store, Bodies(store, half))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        host_key = self._key_of_host(environ)
-        path = _path(environ)
-        if host_key:
-            return _Request(self, environ, start_response, host_key, "/", path[1:]).answer()
+        path = environ.get("PATH_INFO") or "/"
+        if not path.isascii():
+            path = decoded(path)
+        if self._domain:
+            label = label_of(host_name(environ.get("HTTP_HOST", "")), self._domain)
+            if label:
+                return self._by_host(environ, start_response, label, path)
         key, slash, rest = path[1:].partition("/")
-        if _FULL_KEY.fullmatch(key):
-            if not slash:
-                return _redirect(environ, start_response, f"/{key}/", 308)
-            return _Request(self, environ, start_response, key, f"/{key}/", rest).answer()
-        if _PREFIX.fullmatch(key):
-            return self._by_prefix(environ, start_response, key, rest)
-        return self._by_referer(environ, start_response, path)
+        site = self._sites.ready(key)
+        if site is None and FULL_KEY.fullmatch(key) is None:
+            return self._not_a_key(environ, start_response, path, key, rest)
+        if not slash:
+            return redirect(environ, start_response, f"/{key}/", 308)
+        visit = Visit(self._answers, environ, start_response, f"/{key}/", rest)
+        site = site or self._site(key)
+        if site is None:
+            return self._unserved(key, visit)
+        if self._domain and site.base == "/":
+            return self._to_host(visit, key)
+        return visit.to(site)
 
-    def _key_of_host(self, environ: Environ) -> str:
-        domain = self._settings.PREVIEW_DOMAIN
-        if not domain:
-            return ""
-        host = environ.get("HTTP_HOST", "").partition(":")[0].lower()
-        label = host.removesuffix(f".{domain.lower()}")
-        return label if label != host and _FULL_KEY.fullmatch(label) else ""
+    def _by_host(
+        self, environ: Environ, start_response: StartResponse, label: str, path: str
+    ) -> Iterable[bytes]:
+        """`<sha>.<domain>`: the site begins at `/`."""
+        visit = Visit(self._answers, environ, start_response, "/", path[1:])
+        if FULL_KEY.fullmatch(label) is None:
+            return visit.page(404, _unknown())
+        site = self._site(label)
+        if site is None:
+            return self._unserved(label, visit)
+        # A build made for `/<sha>/` asks for its parts there, on its own host too.
+        if site.base != "/" and path.startswith(site.base):
+            visit.base, visit.path = site.base, path[len(site.base) :]
+        return visit.to(site)
+
+    def _to_host(self, visit: Visit, key: str) -> Iterable[bytes]:
+        """A build made for `/` works on its own host alone."""
+        scheme = urlsplit(self._settings.PUBLIC_URL).scheme
+        port = _PORT.search(visit.environ.get("HTTP_HOST", ""))
+        host = f"{key}.{self._domain}{port.group() if port else ''}"
+        query = visit.environ.get("QUERY_STRING")
+        target = f"{scheme}://{host}/{quoted(visit.path)}{f'?{query}' if query else ''}"
+        return redirect_elsewhere(visit.start_response, target, 302)
+
+    def _site(self, key: str) -> Site | None:
+        """The site of a key, if it is live."""
+        site = self._sites.ready(key)
+        if site is None and (candidates := self._sites.look_up(key)):
+            site = self._sites.load(key, candidates[0])
+        return site
+
+    def _unserved(self, key: str, visit: Visit) -> Iterable[bytes]:
+        """Why a key has no site: there is none, or not yet, or no longer."""
+        candidates = self._sites.look_up(key)
+        if not candidates:
+            return visit.page(404, _unknown())
+        return self._not_ready(candidates[0], visit)
+
+    def _not_ready(self, found: Found, visit: Visit) -> Iterable[bytes]:
+        log = self._settings.build_url(found.build_id)
+        if found.status == DeploymentStatus.DELETED:
+            return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
+        if found.status == DeploymentStatus.SKIPPED:
+            text = "The commit's message asked for no deployment."
+            return visit.page(404, pages.page("Not deployed", text))
+        if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
+            state = found.build_status or "publishing"
+            body = pages.building(found.project, found.sha, state, log)
+            return visit.page(202, body, [("Retry-After", "1"), ("X-Build-Status", state)])
+        text = found.problem or f"The build is {found.build_status}."
+        link = (log, "See its log")
+        return visit.page(404, pages.page("This build did not become a page", text, link=link))
+
+    def _not_a_key(
+        self, environ: Environ, start_response: StartResponse, path: str, key: str, rest: str
+    ) -> Iterable[bytes]:
+        if SHA_PREFIX.fullmatch(key):
+            return self._by_prefix(environ, start_response, key, rest)
+        if "HTTP_REFERER" in environ:
+            return self._by_referer(environ, start_response, path)
+        return self._fallback(environ, start_response)
 
     def _by_prefix(
         self, environ: Environ, start_response: StartResponse, prefix: str, rest: str
     ) -> Iterable[bytes]:
         """A unique beginning of a SHA leads to the whole of it."""
-        shas = sorted({found.sha for found in self._sites.look_up(prefix)})
-        if not shas:
-            return self._fallback(environ, start_response)
-        if len(shas) == 1:
-            return _redirect(environ, start_response, f"/{shas[0]}/{_quoted(rest)}", 302)
-        text = f"Several commits begin with {prefix}: {', '.join(shas)}. Use more of its digits."
-        return _page(environ, start_response, "300 Multiple Choices", page("Which commit?", text))
+        found = {found.sha: found.project for found in self._sites.look_up(prefix)}
+        if not found:
+            return page(environ, start_response, 404, _unknown())
+        if len(found) == 1:
+            (sha,) = found
+            return redirect(environ, start_response, f"/{sha}/{quoted(rest)}", 302, [_NO_STORE])
+        body = pages.choices(prefix, sorted(found.items()))
+        return page(environ, start_response, 300, body)
 
     def _by_referer(
         self, environ: Environ, start_response: StartResponse, path: str
     ) -> Iterable[bytes]:
         """A preview's page that asks for `/logo.png` means its own, not the host's.
 
-        The last resort for builds that could not be told their base path.
+        The last resort for builds that could not be told their base path. Redirected
+        rather than answered, so that what the file itself refers to is found as well,
+        and nothing is cached under an address that means another file elsewhere.
         """
-        site_key = self._key_of_referer(environ)
-        if site_key:
-            kept = self._sites.ready(site_key)
-            found = kept[1].find(path[1:]) if kept is not None and path != "/" else None
-            if isinstance(found, ServedFile):
-                if environ.get("HTTP_SEC_FETCH_MODE") == "navigate":
-                    return _redirect(environ, start_response, f"/{site_key}{_quoted(path)}", 302)
-                request = _Request(self, environ, start_response, site_key, "/", path[1:])
-                return request.answer()
-        return self._fallback(environ, start_response)
-
-    def _key_of_referer(self, environ: Environ) -> str:
-        referer = environ.get("HTTP_REFERER")
-        if not referer or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return ""
-        try:
-            parts = urlsplit(referer)
-        except ValueError:
-            return ""
-        if parts.netloc != environ.get("HTTP_HOST"):
-            return ""
-        key = parts.path[1:].partition("/")[0]
-        return key if _FULL_KEY.fullmatch(key) else ""
+        target = base_of_referer(environ["HTTP_REFERER"], environ.get("HTTP_HOST", ""))
+        # A service worker at the root would control every other preview of this host.
+        worker = environ.get("HTTP_SERVICE_WORKER") or (
+            environ.get("HTTP_SEC_FETCH_DEST") == "serviceworker"
+        )
+        if target is None or worker or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return self._fallback(environ, start_response)
+        key, base = target
+        site = self._site(key)
+        if site is None or site.find(path[1:]) is None:
+            return self._fallback(environ, start_response)
+        headers = [_NO_STORE, ("Vary", "Referer")]
+        return redirect(environ, start_response, base + quoted(path[1:]), 302, headers)
 
 
-class _Request:
-    """One request for a path within one deployment."""
-
-    def __init__(
-        self,
-        previews: Previews,
-        environ: Environ,
-        start_response: StartResponse,
-        key: str,
-        base: str,
-        path: str,
-    ) -> None:
-        self._previews = previews
-        self._environ = environ
-        self._start_response = start_response
-        self._key = key
-        self._base = base
-        self._path = path
-
-    def answer(self) -> Iterable[bytes]:
-        if self._environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            body = page("Not allowed", "A preview is read only: GET and HEAD.")
-            return self._page("405 Method Not Allowed", body, [("Allow", "GET, HEAD")])
-        kept = self._previews._sites.ready(self._key)
-        if kept is not None:
-            return self._serve(kept[1])
-        candidates = self._previews._sites.look_up(self._key)
-        if not candidates:
-            text = (
-                "No deployment has this address. Was the commit pushed to a connected repository?"
-            )
-            return self._page("404 Not Found", page("Not found", text))
-        site = self._previews._sites.load(self._key, candidates[0])
-        return self._serve(site) if site is not None else self._not_ready(candidates[0])
-
-    def _not_ready(self, found: Found) -> Iterable[bytes]:
-        log = (self._previews._settings.build_url(found.build_id), "See its log")
-        if found.status == DeploymentStatus.DELETED:
-            return self._page("410 Gone", page("Deleted", "This deployment was deleted."))
-        if found.status == DeploymentStatus.SKIPPED:
-            text = "The commit's message asked for no deployment."
-            return self._page("404 Not Found", page("Not deployed", text))
-        if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
-            text = f"{found.project} {found.sha[:12]}: {found.build_status}. This page follows it."
-            body = page("Building", text, link=log, refresh=1)
-            return self._page("503 Service Unavailable", body, [("Retry-After", "1")])
-        text = found.problem or f"The build is {found.build_status}."
-        body = page("This build did not become a page", text, link=log)
-        return self._page("404 Not Found", body)
-
-    def _serve(self, site: Site) -> Iterable[bytes]:
-        if "\\" in self._path or "\0" in self._path:
-            return self._page("400 Bad Request", page("Bad request", "This is no valid path."))
-        found = site.find(self._path)
-        if isinstance(found, ServedFile):
-            return self._send(site, found)
-        if isinstance(found, Redirect):
-            location = self._base + _quoted(found.path)
-            return _redirect(self._environ, self._start_response, location, 308)
-        if self._is_navigation() and (fallback := site.fallback_page()) is not None:
-            return self._send(site, fallback)
-        not_found = site.not_found_page(self._path)
-        if not_found is not None:
-            return self._whole(not_found, "404 Not Found")
-        text = f"This deployment has no file /{self._path}."
-        return self._page("404 Not Found", page("Not found", text, link=(self._base, "Its start")))
-
-    def _is_navigation(self) -> bool:
-        """Whether a person goes to a page, rather than a page asking for a part of itself."""
-        name = self._path.rpartition("/")[2]
-        return "." not in name and "text/html" in self._environ.get("HTTP_ACCEPT", "")
-
-    def _send(self, site: Site, file: ServedFile) -> Iterable[bytes]:
-        environ = self._environ
-        if not_modified(
-            environ.get("HTTP_IF_NONE_MATCH"),
-            environ.get("HTTP_IF_MODIFIED_SINCE"),
-            file.etag,
-            site.modified,
-        ):
-            kept = [header for header in file.headers if header[0] != "Content-Type"]
-            self._start_response("304 Not Modified", kept)
-            return ()
-        wanted = environ.get("HTTP_RANGE")
-        if wanted and range_applies(environ.get("HTTP_IF_RANGE"), file.etag, site.modified):
-            try:
-                ranges = parse_ranges(wanted, file.size)
-            except Unsatisfiable:
-                headers = [("Content-Range", f"bytes */{file.size}"), ("Content-Length", "0")]
-                self._start_response("416 Range Not Satisfiable", headers)
-                return ()
-            # Several ranges at once: all of it is a valid answer, and nobody minds.
-            if ranges is not None and len(ranges) == 1:
-                return self._part(file, *ranges[0])
-        return self._whole(file, "200 OK")
-
-    def _whole(self, file: ServedFile, status: str) -> Iterable[bytes]:
-        self._start_response(status, [*file.headers, ("Content-Length", str(file.size))])
-        if self._environ["REQUEST_METHOD"] == "HEAD":
-            return ()
-        content = self._previews._store.open(file.digest)
-        wrapper = self._environ.get("wsgi.file_wrapper")
-        if wrapper is not None:
-            wrapped: Iterable[bytes] = wrapper(content, _CHUNK)
-            return wrapped
-        return iter(lambda: content.read(_CHUNK), b"")
-
-    def _part(self, file: ServedFile, first: int, last: int) -> Iterable[bytes]:
-        headers = [
-            *file.headers,
-            ("Content-Range", f"bytes {first}-{last}/{file.size}"),
-            ("Content-Length", str(last - first + 1)),
-        ]
-        self._start_response("206 Partial Content", headers)
-        if self._environ["REQUEST_METHOD"] == "HEAD":
-            return ()
-        return _read_part(self._previews._store, file.digest, first, last - first + 1)
-
-    def _page(self, status: str, body: bytes, headers: Headers | None = None) -> Iterable[bytes]:
-        return _page(self._environ, self._start_response, status, body, headers)
-
-
-def _read_part(store: Store, digest: str, offset: int, length: int) -> Iterable[bytes]:
-    with store.open(digest) as content:
-        content.seek(offset)
-        while length > 0 and (chunk := content.read(min(length, _CHUNK))):
-            length -= len(chunk)
-            yield chunk
-
-
-def _path(environ: Environ) -> str:
-    """The decoded path. WSGI hands bytes over as Latin-1 (PEP 3333); addresses are UTF-8."""
-    raw: str = environ.get("PATH_INFO") or "/"
-    return raw.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _quoted(path: str) -> str:
-    return quote(path, safe=_SAFE_IN_PATH)
-
-
-def _redirect(
-    environ: Environ, start_response: StartResponse, location: str, status: int
-) -> Iterable[bytes]:
-    query = environ.get("QUERY_STRING")
-    # Never "//host": that would lead to another site.
-    target = "/" + location.lstrip("/") + (f"?{query}" if query else "")
-    phrase = {302: "Found", 308: "Permanent Redirect"}[status]
-    headers = [("Location", target), ("Content-Length", "0"), ("Cache-Control", "no-cache")]
-    start_response(f"{status} {phrase}", headers)
-    return ()
-
-
-def _page(
-    environ: Environ,
-    start_response: StartResponse,
-    status: str,
-    body: bytes,
-    headers: Headers | None = None,
-) -> Iterable[bytes]:
-    common = [
-        ("Content-Type", "text/html; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("X-Robots-Tag", "noindex"),
-    ]
-    start_response(status, common + (headers or []))
-    return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
+def _unknown() -> bytes:
+    return pages.page(
+        "Not found",
+        "No deployment has this address. Was the commit pushed to a connected repository? "
+        "A push shows up here within seconds; if it does not, look at the recent deliveries "
+        "in the repository's webhook settings.",
+    )

@@ -1,48 +1,73 @@
 """From the key in an address to a site, kept in memory.
 
-A published deployment never changes, so what was found once is right for ever;
-only keys that could not be served yet are asked for again.
+What a published deployment serves never changes, so it is compiled once. Once a
+second at most, and only if the database has changed at all, it is asked whether the
+deployment is still there. Keys that could not be served are asked for again each time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
+from bot.models.ids import now
 from bot.models.resolve import Found
 from bot.models.status import DeploymentStatus
 from bot.serve.site import Site
 from bot.storage.store import NotPublished, Store
 
-# A file's compiled headers take about this much; an estimate is enough for a bound.
-_BYTES_PER_FILE = 1200
+_RECHECK = 1.0  # s
+# Variants come some seconds after a deployment goes live, or never.
+_FIRST_LOOK, _LAST_LOOK = 2.0, 300.0  # s between looks, doubled each time
+_GIVE_UP = 3_600_000  # ms after it went live
+
+
+@dataclass
+class _Kept:
+    site: Site
+    version: int | None
+    due: float
+    look_due: float
+    look_every: float = _FIRST_LOOK
+    keys: set[str] = field(default_factory=set)
 
 
 class Sites:
     """The sites of this process, least recently used first out."""
 
     def __init__(
-        self, store: Store, find: Callable[[str], list[Found]], largest: int = 64 << 20
+        self,
+        store: Store,
+        find: Callable[[str], list[Found]],
+        version: Callable[[], int | None],
+        largest: int,
     ) -> None:
         """`largest` bounds the memory of all sites together, in bytes (estimated)."""
         self._store = store
         self._find = find
-        self._room = largest // _BYTES_PER_FILE  # counted in files
+        self._version = version
+        self._room = largest
         self._used = 0
-        self._sites: OrderedDict[str, tuple[Found, Site, int]] = OrderedDict()
+        self._by_key: OrderedDict[str, _Kept] = OrderedDict()
+        self._by_id: dict[str, _Kept] = {}
         self._lock = threading.Lock()
+        self._loading = [threading.Lock() for _ in range(16)]
 
-    def ready(self, key: str) -> tuple[Found, Site] | None:
+    def ready(self, key: str) -> Site | None:
         """The site of a full SHA or deployment id, if it is in memory."""
-        kept = self._sites.get(key)
+        kept = self._by_key.get(key)
         if kept is None:
             return None
-        # Another thread may just have let it go; it is good all the same.
-        with contextlib.suppress(KeyError):
-            self._sites.move_to_end(key)
-        return kept[0], kept[1]
+        if kept.due <= time.monotonic() and not self._still_there(kept):
+            return None
+        try:  # noqa: SIM105 - `suppress` costs more than all of this function
+            self._by_key.move_to_end(key)
+        except KeyError:
+            pass  # another thread has just let it go; it is good all the same
+        return kept.site
 
     def look_up(self, key: str) -> list[Found]:
         """What the database says that a key means."""
@@ -52,23 +77,76 @@ class Sites:
         """The site of a ready deployment, remembered under `key`; `None`: not in the store."""
         if found.status != DeploymentStatus.READY:
             return None
+        version = self._version()
+        with self._loading[hash(found.deployment_id) % len(self._loading)]:
+            kept = self._by_id.get(found.deployment_id)
+            if kept is None:
+                site = self._compile(found)
+                if site is None:
+                    return None
+                moment = time.monotonic()
+                kept = _Kept(site, version, moment + _RECHECK, moment + _FIRST_LOOK)
+            self._keep(key, kept)
+        return kept.site
+
+    def all(self) -> Iterator[Site]:
+        """Every site in memory."""
+        return iter([kept.site for kept in list(self._by_id.values())])
+
+    def _compile(self, found: Found) -> Site | None:
         try:
             manifest = self._store.manifest(found.deployment_id)
         except NotPublished:
             return None
-        site = Site(manifest, index=found.environment == "production")
-        size = len(manifest.files) + 1
-        with self._lock:
-            if key not in self._sites:
-                self._sites[key] = (found, site, size)
-                self._used += size
-            while self._used > self._room and len(self._sites) > 1:
-                _, (_, _, freed) = self._sites.popitem(last=False)
-                self._used -= freed
-        return site
+        return Site(manifest, found)
 
-    def forget(self, key: str) -> None:
+    def _still_there(self, kept: _Kept) -> bool:
+        """Whether a site may be served on; brings it up to date."""
+        moment = time.monotonic()
+        kept.due = moment + _RECHECK
+        version = self._version()
+        site = kept.site
+        if version is None or version != kept.version:
+            kept.version = version
+            found = self._find(site.deployment_id)
+            if not found or found[0].status != DeploymentStatus.READY:
+                self._forget(kept)
+                return False
+            if found[0] != site.found:
+                self._replace(kept, found[0])
+        if not site.compressed and kept.look_due <= moment:
+            kept.look_every = min(kept.look_every * 2, _LAST_LOOK)
+            given_up = now() - site.modified * 1000 > _GIVE_UP
+            kept.look_due = float("inf") if given_up else moment + kept.look_every
+            self._replace(kept, kept.site.found)
+        return True
+
+    def _replace(self, kept: _Kept, found: Found) -> None:
+        site = self._compile(found)
+        if site is not None:
+            site.traffic = kept.site.traffic
+            kept.site = site
+
+    def _keep(self, key: str, kept: _Kept) -> None:
         with self._lock:
-            kept = self._sites.pop(key, None)
-            if kept is not None:
-                self._used -= kept[2]
+            if kept.site.deployment_id not in self._by_id:
+                self._by_id[kept.site.deployment_id] = kept
+                self._used += kept.site.memory
+            kept.keys.add(key)
+            self._by_key[key] = kept
+            while self._used > self._room and len(self._by_id) > 1:
+                oldest, dropped = self._by_key.popitem(last=False)
+                dropped.keys.discard(oldest)
+                if not dropped.keys:
+                    self._drop(dropped)
+
+    def _forget(self, kept: _Kept) -> None:
+        with self._lock:
+            for key in kept.keys:
+                self._by_key.pop(key, None)
+            kept.keys.clear()
+            self._drop(kept)
+
+    def _drop(self, kept: _Kept) -> None:
+        if self._by_id.pop(kept.site.deployment_id, None) is not None:
+            self._used -= kept.site.memory

@@ -1,13 +1,14 @@
 """What a deployment consists of: a mapping of paths to stored contents.
 
 A manifest is written once, last, when all its files are stored: a deployment is
-either whole or not there. It never changes afterwards, so whoever has read it
-may keep it for as long as it likes.
+either whole or not there. What it serves never changes afterwards, so whoever has
+read it may keep it for as long as it likes; only compressed variants are added.
 """
 
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import msgspec
@@ -40,6 +41,14 @@ _WITH_CHARSET = {"application/json", "application/manifest+json", "application/x
 _GUESS = mimetypes.MimeTypes()  # the library's own table, not the machine's
 
 
+class Variant(msgspec.Struct, frozen=True, array_like=True):
+    """A file's content in a content coding: `br`, `zstd` or `gzip`; `size` is in bytes."""
+
+    encoding: str
+    digest: str
+    size: int
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One file. `digest` is SHA-256 in hex; `size` is in bytes.
 
@@ -51,6 +60,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     size: int
     media_type: str
     source: str = ""
+    # Made once it is live, by `bot.storage.variants`; the smallest first.
+    variants: tuple[Variant, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +76,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     spa: bool = False
     base: str = "/"
     created_at: int = 0
+    # Configuration files of the project that serving obeys (`deploystack.toml`,
+    # `vercel.json`, `serve.json`): name → text. They need not be among the files.
+    configuration: dict[str, str] = {}
+    # Whether variants were made. Only then is a manifest written twice: readers
+    # that have it uncompressed look again.
+    compressed: bool = False
+
+    def digests(self) -> Iterator[str]:
+        """The digest of every content that this deployment needs, some more than once."""
+        for entry in self.files.values():
+            yield entry.digest
+            for variant in entry.variants:
+                yield variant.digest
 
 
 def encode(manifest: Manifest) -> bytes:

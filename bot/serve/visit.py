@@ -1,0 +1,79 @@
+"""One request for one path of one site: from the path to an answer.
+
+405 → access → forced rules → file → canonical address → rules → listing
+→ single-page fallback → 404
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bot.serve import pages
+from bot.serve.address import quoted
+from bot.serve.answers import Answers, Environ, StartResponse, choose, page, redirect
+from bot.serve.site import Headers, Redirect, ServedFile, Site
+
+_METHODS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(slots=True)
+class Visit:
+    """`base` is where the site begins in this request's addresses; `path` is within it."""
+
+    answers: Answers
+    environ: Environ
+    start_response: StartResponse
+    base: str
+    path: str
+
+    def to(self, site: Site) -> Iterable[bytes]:
+        """The site's answer."""
+        if self.environ["REQUEST_METHOD"] not in _METHODS:
+            return self.not_allowed()
+        found = site.find(self.path)
+        if type(found) is ServedFile:
+            return self.answers.file(self.environ, self.start_response, site, found)
+        if type(found) is Redirect:
+            site.traffic.add(308, 0)
+            return redirect(self.environ, self.start_response, self.base + quoted(found.path), 308)
+        if "\\" in self.path or "\0" in self.path or "�" in self.path:
+            return self.page(400, pages.page("Bad request", "This is no valid path."))
+        return self._otherwise(site)
+
+    def not_allowed(self) -> Iterable[bytes]:
+        body = pages.page("Not allowed", "A preview is read only: GET and HEAD.")
+        return self.page(405, body, [("Allow", "GET, HEAD")])
+
+    def page(self, status: int, body: bytes, headers: Headers | None = None) -> Iterable[bytes]:
+        return page(self.environ, self.start_response, status, body, headers)
+
+    def _otherwise(self, site: Site) -> Iterable[bytes]:
+        if site.rules.listing and (self.path == "" or self.path.endswith("/")):
+            names = site.names_below(self.path)
+            if names:
+                site.traffic.add(200, 0)
+                return self.page(200, pages.listing(self.path, names))
+        if self._is_navigation():
+            fallback = site.fallback_page(self.path)
+            if fallback is not None:
+                return self.answers.file(self.environ, self.start_response, site, fallback)
+        return self._not_found(site)
+
+    def _not_found(self, site: Site) -> Iterable[bytes]:
+        own = site.not_found_page(self.path)
+        if own is not None:
+            return self._whole(site, own, 404)
+        site.traffic.add(404, 0)
+        text = f"This deployment has no file /{self.path}."
+        return self.page(404, pages.page("Not found", text, link=(self.base, "Its start")))
+
+    def _whole(self, site: Site, file: ServedFile, status: int) -> Iterable[bytes]:
+        chosen = choose(file, self.environ.get("HTTP_ACCEPT_ENCODING", ""))
+        line = {404: "404 Not Found", 410: "410 Gone"}[status]
+        return self.answers.whole(self.environ, self.start_response, site, chosen, line)
+
+    def _is_navigation(self) -> bool:
+        """Whether a person goes to a page, rather than a page asking for a part of itself."""
+        name = self.path.rpartition("/")[2]
+        return "." not in name and "text/html" in self.environ.get("HTTP_ACCEPT", "")
