@@ -81,8 +81,8 @@ def wrk(
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     return Load(
         rate=float(_one(r"Requests/sec:\s+([\d.]+)", out)),
-        p50=_milliseconds(_one(r"50%\s+(\S+)", out)),
-        p99=_milliseconds(_one(r"99%\s+(\S+)", out)),
+        p50=_milliseconds(_one(r"\n +50% +(\S+)", out)),
+        p99=_milliseconds(_one(r"\n +99% +(\S+)", out)),
         refused=int(refused[1]) if refused else 0,
         requests=int(_one(r"(\d+) requests in", out)),
     )
