@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from bot.storage.manifest import Manifest, decode, encode
+from bot.storage.manifest import SUFFIXES, Manifest, decode, encode
 from bot.storage.store import NotPublished, StoreFault
 
 # Contents up to this size are made in memory, and not written at all if they are there.
@@ -110,6 +110,10 @@ class DiskStore:
                     (draft / folder).mkdir(parents=True, exist_ok=True)
                     made.add(folder)
                 os.link(self.path(entry.digest), draft / path)
+                for variant in entry.variants:
+                    beside = path + SUFFIXES[variant.encoding]
+                    if beside not in manifest.files:
+                        os.link(self.path(variant.digest), draft / beside)
             self._remove_site(site)
             draft.rename(site)
 

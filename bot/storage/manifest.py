@@ -41,6 +41,10 @@ _WITH_CHARSET = {"application/json", "application/manifest+json", "application/x
 _GUESS = mimetypes.MimeTypes()  # the library's own table, not the machine's
 
 
+# How front servers look for a variant next to its file.
+SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+
+
 class Variant(msgspec.Struct, frozen=True, array_like=True):
     """A file's content in a content coding: `br`, `zstd` or `gzip`; `size` is in bytes."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPMessage
@@ -42,6 +43,14 @@ class Answer:
     @property
     def location(self) -> str | None:
         return self.headers["Location"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition to become true, some seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 class Host:

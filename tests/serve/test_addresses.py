@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from bot.models.status import BuildStatus, DeploymentStatus
 from bot.models.tables import Build, Deployment
-from tests.serve.conftest import SHA, Answer, Deployer, Host
+from tests.serve.conftest import SHA, Deployer, Host, wait_until
 
 BASE = f"/{SHA}/"
-
-
-def until(ask: Callable[[], Answer], status: int) -> Answer:
-    """The first answer with this status, within some seconds."""
-    deadline = time.monotonic() + 10
-    while (answer := ask()).status != status:
-        assert time.monotonic() < deadline, f"still {answer.status}"
-        time.sleep(0.02)
-    return answer
 
 
 def test_a_deployment_has_its_commit_and_its_id_as_addresses(
@@ -67,9 +57,7 @@ def test_a_commit_of_several_projects_is_the_live_one_then_the_oldest(
 
 @pytest.mark.parametrize("path", [BASE, "/abcdef1/", "/abcdef1", f"/dpl-{'0' * 26}/"])
 def test_an_unknown_address_says_what_to_do(host: Host, path: str) -> None:
-    answer = until(lambda: host.get(path), 404) if path.endswith("/") else host.get(path)
-    if answer.status == 308:
-        answer = host.get(path + "/")
+    answer = host.get(path)
     assert answer.status == 404
     assert "webhook settings" in answer.text
 
@@ -111,7 +99,8 @@ def test_a_deleted_deployment_is_gone(deployer: Deployer, host: Host) -> None:
     Deployment.update(status=DeploymentStatus.DELETED).where(
         Deployment.id == deployment_id
     ).execute()
-    assert "deleted" in until(lambda: host.get(BASE), 410).text
+    wait_until(lambda: host.get(BASE).status == 410)
+    assert "deleted" in host.get(BASE).text
 
 
 def test_a_skipped_commit_says_so(deployer: Deployer, host: Host) -> None:
