@@ -11,7 +11,7 @@ from pathlib import Path
 from bot.builders.failures import explain
 from bot.builders.job import Control, Job, Stopped
 from bot.builders.plan import Plan, Step
-from bot.builders.sandbox.runner import Command, Ending, Finished, Limits, Runner
+from bot.builders.sandbox.runner import Command, Ending, Finished, Limits, Overlay, Runner
 from bot.builders.toolchain import Toolchain
 from bot.errors import UserError
 from bot.settings import Settings
@@ -58,32 +58,27 @@ class Commands:
             log=settings.BUILD_LOG_SIZE,
         )
 
-    def run(self, name: str, plan: Plan, toolchain: Toolchain, job: Job) -> None:
-        """Run the steps of that name; raises `UserError` unless all succeed, `Stopped`."""
-        home = self._work / "home"
+    def build(
+        self, plan: Plan, toolchain: Toolchain, job: Job, overlays: tuple[Overlay, ...] = ()
+    ) -> None:
+        """Run the build steps; raises `UserError` unless all succeed, `Stopped`."""
+        tree, home = self._work / "tree", self._work / "home"
         home.mkdir(exist_ok=True)
         environment = build_environment(plan, toolchain, job, home)
         for step in plan.steps:
-            if step.name == name:
-                self._run(step, plan, toolchain, environment, home)
+            if step.name == "build":
+                command = Command(
+                    argv=step.argv,
+                    folder=tree / plan.root,
+                    environment=environment,
+                    writable=(tree, home),
+                    readable=tuple(toolchain.readable),
+                    overlays=overlays,
+                    network=step.network,
+                )
+                self._run(step, command)
 
-    def _run(
-        self,
-        step: Step,
-        plan: Plan,
-        toolchain: Toolchain,
-        environment: Mapping[str, str],
-        home: Path,
-    ) -> None:
-        tree = self._work / "tree"
-        command = Command(
-            argv=step.argv,
-            folder=tree / plan.root,
-            environment=environment,
-            writable=(tree, home),
-            readable=tuple(toolchain.readable),
-            network=step.network,
-        )
+    def _run(self, step: Step, command: Command) -> None:
         self._control.log.say(f"$ {' '.join(step.argv)}")
         printed: deque[bytes] = deque(maxlen=_KEPT)
 

@@ -145,28 +145,29 @@ class Pipeline:
         return publish.store_blobs(self._store, source.tree.reader, blobs, known)
 
     def _build(self, work: Path, plan: Plan, job: Job, control: Control, stages: _Stages) -> Built:
-        root = work / "tree" / plan.root
-        if plan.steps:
-            commands = Commands(self._settings, self._runner, work, control)
-            with stages(Stage.INSTALL):
-                toolchain = self._toolchains.provide(plan, control.log)
-                assure_programs(plan, toolchain)
-                if plan.package_manager:
+        tree = work / "tree"
+        with contextlib.ExitStack() as held:
+            if plan.steps:
+                commands = Commands(self._settings, self._runner, work, control)
+                with stages(Stage.INSTALL):
+                    toolchain = self._toolchains.provide(plan, control.log)
+                    assure_programs(plan, toolchain)
                     scope = CacheScope(project=job.project, trusted=True)
-                    limits = commands.limits()
-                    self._installer.install(work / "tree", plan, scope, control, limits)
-                else:
-                    commands.run("install", plan, toolchain, job)
-            with stages(Stage.BUILD):
-                _write_files(root, plan.files)
-                commands.run("build", plan, toolchain, job)
-        with stages(Stage.PUBLISH):
-            folder = output.choose_output(root, plan.outputs)
-            shown = folder.relative_to(os.path.realpath(work / "tree"))
-            checked = output.check_folder(folder, self._limits, control.log)
-            files = publish.store_folder(self._store, checked)
-            control.log.say(f"Publishing {shown if str(shown) != '.' else 'the whole folder'}")
-            return self._publish(files, plan, job, control, stages)
+                    installed = held.enter_context(
+                        self._installer.install(
+                            tree, plan, toolchain, scope, control, commands.limits()
+                        )
+                    )
+                with stages(Stage.BUILD):
+                    _write_files(tree / plan.root, plan.files)
+                    commands.build(plan, toolchain, job, installed.overlays)
+            with stages(Stage.PUBLISH):
+                folder = output.choose_output(tree / plan.root, plan.outputs)
+                shown = str(folder.relative_to(os.path.realpath(tree)))
+                control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
+                checked = output.check_folder(folder, self._limits, control.log)
+                files = publish.store_folder(self._store, checked)
+                return self._publish(files, plan, job, control, stages)
 
     def _publish(
         self,

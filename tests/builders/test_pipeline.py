@@ -90,7 +90,8 @@ def test_a_plain_site_is_published_straight_from_git(site: Site) -> None:
     assert site.frameworks == ["Plain HTML"]
     assert set(built.stages) == {Stage.FETCH, Stage.PUBLISH}
     assert set(site.entered) == {Stage.FETCH, Stage.PUBLISH}
-    assert not site.settings.WORK_DIR.exists()
+    assert Stage.CHECKOUT not in site.entered
+    assert site.left_behind == []
     assert any(line.startswith("Fetched ") for line in site.log.lines)
     assert "Detected Plain HTML: file `index.html`, and nothing that builds" in site.log.lines
 
