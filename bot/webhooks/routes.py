@@ -6,6 +6,7 @@ Reads the body, verifies, parses, hands over to `Intake`; answers in JSON.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -21,8 +22,17 @@ from bot.webhooks.events import LARGEST_BODY, BadDelivery
 from bot.webhooks.intake import Intake, Outcome
 from bot.webhooks.signature import verify_signature
 
+logger = logging.getLogger(__name__)
 StartResponse = Callable[..., Any]
 _CHUNK = 64 * 1024
+
+
+_OUR_FAULT = BadDelivery(
+    "internal",
+    "The delivery could not be recorded.",
+    "This is not the sender's doing. Redeliver it from the webhook's settings.",
+    status=500,
+)
 
 
 class Unauthorized(Exception):
@@ -45,6 +55,9 @@ def webhook_application(
             status, answer = 401, {"title": "Unauthorized", "status": 401}
         except BadDelivery as error:
             status, answer = error.status, _problem(error)
+        except Exception:
+            logger.exception("a delivery could not be taken in")
+            status, answer = 500, _problem(_OUR_FAULT)
         kind = "application/json" if status < 400 else "application/problem+json"
         content = msgspec.json.encode(answer)
         headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
@@ -86,8 +99,14 @@ def _read(environ: dict[str, Any]) -> bytes:
         if len(body) < int(declared):
             raise BadDelivery("truncated-body", "The body is shorter than its Content-Length.")
         return body
-    if not environ.get("wsgi.input_terminated"):
-        return b""
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if not chunked or not environ.get("wsgi.input_terminated"):
+        raise BadDelivery(
+            "length-required",
+            "The body's length is not known.",
+            "Send Content-Length, or the body in chunks.",
+            status=411,
+        )
     chunks, size = [], 0
     while chunk := environ["wsgi.input"].read(_CHUNK):
         chunks.append(chunk)

@@ -65,6 +65,12 @@ def everybody(_repository: str) -> bool:
         (BranchDeleted("octo/site", "topic", "branch", 1), decisions.DeleteBranch("topic")),
         (BranchDeleted("octo/site", "v1", "tag", 1), decisions.Ignore("tags are not deployed")),
         (InstallationChanged(1, "created", ()), decisions.ChangeInstallation()),
+        (
+            InstallationChanged(1, "new_permissions_accepted", ()),
+            decisions.Ignore(
+                "an installation that is new_permissions_accepted changes nothing here"
+            ),
+        ),
         (Ping(), decisions.Ignore("pong")),
         (Unknown("star"), decisions.Ignore("the event 'star' is not listened to")),
     ],

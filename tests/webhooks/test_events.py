@@ -129,6 +129,15 @@ def test_what_github_never_sends(
         ({"ref": "refs/heads/a..b"}, "$.ref"),
         ({"ref": "--upload-pack=x"}, "$.ref"),
         ({"ref": "refs/heads/a b"}, "$.ref"),
+        ({"ref": "refs/heads/-x"}, "$.ref"),
+        ({"ref": "refs/heads/.a"}, "$.ref"),
+        ({"ref": "refs/heads/a/.b"}, "$.ref"),
+        ({"ref": "refs/heads/a.lock"}, "$.ref"),
+        ({"ref": "refs/heads/a.lock/b"}, "$.ref"),
+        ({"ref": "refs/heads/a\n"}, "$.ref"),
+        ({"ref": "/etc/passwd"}, "$.ref"),
+        ({"after": B + "\n"}, "$.after"),
+        ({"installation": {"id": 1 << 63}}, "$.installation.id"),
         ({"ref": "refs/heads/a\x00"}, "$.ref"),
         ({"repository": payloads.repository("octo")}, "$.repository.full_name"),
         ({"repository": payloads.repository("octo/..")}, "$.repository.full_name"),
@@ -138,6 +147,10 @@ def test_what_github_never_sends(
         ({"repository": payloads.repository("octo/site\n")}, "$.repository.full_name"),
         ({"repository": payloads.repository(pushed_at="soon")}, "repository.pushed_at"),
         ({"repository": payloads.repository(pushed_at=None)}, "repository.pushed_at"),
+        (
+            {"repository": payloads.repository(pushed_at="2026-01-01T00:00:00")},
+            "repository.pushed_at",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(changes: dict[str, Any], path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import threading
@@ -32,7 +33,7 @@ class Receiver:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.told: list[Any] = []
         self.woken: list[str] = []
-        bus = Bus()
+        self.bus = bus = Bus()
         for kind in (
             events.DeploymentCreated,
             events.BuildCompleted,
@@ -266,11 +267,117 @@ def test_a_body_without_a_length_is_read_to_its_end_and_no_further_than_the_limi
         "HTTP_X_GITHUB_DELIVERY": str(uuid.uuid4()),
         "HTTP_X_HUB_SIGNATURE_256": sign(body, receiver.secret),
     }
-    status, _ = receiver.raw(body, CONTENT_LENGTH="", **{"wsgi.input_terminated": True}, **headers)
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    status, _ = receiver.raw(body, CONTENT_LENGTH="", **chunked, **headers)
     assert status == 202
     endless = io.BytesIO(bytes(LARGEST_BODY + 1))
-    environ = {"wsgi.input": endless, "wsgi.input_terminated": True}
-    assert receiver.raw(b"", CONTENT_LENGTH="", **environ)[0] == 413
+    assert receiver.raw(b"", CONTENT_LENGTH="", **chunked, **{"wsgi.input": endless})[0] == 413
+    status, answer = receiver.raw(body, CONTENT_LENGTH="", **headers)
+    assert (status, answer["code"]) == (411, "length-required")
+
+
+def test_what_reaches_the_production_branch_becomes_production(receiver: Receiver) -> None:
+    receiver.send("push", payloads.push(ref="refs/heads/topic"))
+    receiver.send("push", payloads.push(ref="refs/heads/main"))
+    deployment = Deployment.get()
+    assert (deployment.environment, deployment.ref) == ("production", "main")
+    assert Build.select().count() == 1
+
+
+def test_a_head_that_its_pull_request_leaves_behind_is_superseded(receiver: Receiver) -> None:
+    _, older = receiver.send("pull_request", payloads.pull_request())
+    newer = payloads.pull_request("synchronize", sha=C, updated_at="2026-01-01T10:00:09Z")
+    receiver.send("pull_request", newer)
+    assert Build.get_by_id(older["build_id"]).status == BuildStatus.SUPERSEDED
+
+
+def test_a_push_supersedes_though_its_pull_request_is_told_later(receiver: Receiver) -> None:
+    receiver.send("pull_request", payloads.pull_request())
+    _, older = receiver.send("push", payloads.push(ref="refs/heads/topic"))
+    receiver.send("push", payloads.push(ref="refs/heads/topic", before=B, after=C))
+    assert Build.get_by_id(older["build_id"]).status == BuildStatus.SUPERSEDED
+
+
+def test_a_closing_that_arrives_before_the_opening_is_not_undone_by_it(receiver: Receiver) -> None:
+    receiver.send("push", payloads.push())
+    closed = payloads.pull_request("closed", state="closed", updated_at="2026-01-01T11:00:00Z")
+    receiver.send("pull_request", closed)
+    receiver.send("pull_request", payloads.pull_request())
+    assert not PullRequest.get().open
+
+
+def test_a_fault_of_ours_is_told_as_such_and_leaves_no_trace(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_event: events.DeploymentCreated) -> None:
+        raise RuntimeError("the disk is full")
+
+    receiver.bus.subscribe(events.DeploymentCreated, fail)
+    status, answer = receiver.send("push", payloads.push())
+    assert (status, answer["code"]) == (500, "internal")
+    assert "the disk is full" in caplog.text
+    assert "disk" not in json.dumps(answer)
+    assert Delivery.select().count() == Build.select().count() == Ref.select().count() == 0
+    assert receiver.woken == []
+
+
+def test_damaged_deliveries_never_fail(receiver: Receiver) -> None:
+    """Each field of each payload in turn is left out or replaced by something odd."""
+    kinds: dict[str, Any] = {
+        "push": payloads.push(installation={"id": 5}),
+        "pull_request": payloads.pull_request(installation={"id": 5}),
+        "delete": payloads.delete(),
+        "installation": {
+            "action": "created",
+            "installation": {"id": 3},
+            "repositories": [{"full_name": "octo/site"}],
+        },
+        "installation_repositories": {
+            "action": "added",
+            "installation": {"id": 3},
+            "repositories_added": [{"full_name": "octo/site"}],
+        },
+    }
+    odd = [
+        None,
+        True,
+        -1,
+        1 << 70,
+        1.5,
+        "",
+        "\x00",
+        "\ud83d\ude80",
+        "a" * 5000,
+        [],
+        {},
+        [[]],
+        "9999",
+    ]
+    seen = set()
+    for event, payload in kinds.items():
+        for path in _paths(payload):
+            for value in [*odd, None]:
+                changed = copy.deepcopy(payload)
+                place = changed
+                for key in path[:-1]:
+                    place = place[key]
+                place[path[-1]] = value
+                seen.add(receiver.send(event, changed)[0])
+            del place[path[-1]]
+            seen.add(receiver.send(event, changed)[0])
+    deep = b'{"a":' * 200_000
+    assert {receiver.send(event, deep)[0] for event in (*kinds, "ping", "star")} == {400}
+    assert seen == {200, 202, 400}
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, part in inner:
+        found.append((*path, key))
+        if isinstance(part, dict | list):
+            found += _paths(part, (*path, key))
+    return found
 
 
 def test_many_deliveries_at_once_are_each_recorded_once(receiver: Receiver) -> None:
