@@ -61,6 +61,7 @@ class Settings:
     BUILD_PROCESSES: int
     BUILD_DISK: int
     BUILD_LOG_SIZE: int
+    CACHE_SIZE: int
     MAX_FILES: int
     MAX_FILE_SIZE: int
     MAX_DEPLOYMENT_SIZE: int
@@ -211,10 +212,12 @@ SETTINGS: tuple[Setting, ...] = (
             "how builds are confined; `auto`: bubblewrap where it works"),
     Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
     Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
-    Setting("BUILD_MEMORY", "4G", _size, "memory that one process of a build may use"),
+    Setting("BUILD_MEMORY", "4G", _size, "memory that a build may use"),
     Setting("BUILD_PROCESSES", "512", _whole(16), "processes and threads of a build"),
     Setting("BUILD_DISK", "4G", _size, "disk that a build may fill"),
     Setting("BUILD_LOG_SIZE", "4M", _size, "size at which a build's log is cut"),
+    Setting("CACHE_SIZE", "10G", _size,
+            "disk for dependencies, downloads and framework caches kept between builds"),
     Setting("MAX_FILES", "20000", _whole(1), "files of one deployment"),
     Setting("MAX_FILE_SIZE", "100M", _size, "size of one published file"),
     Setting("MAX_DEPLOYMENT_SIZE", "1G", _size, "size of all files of one deployment"),

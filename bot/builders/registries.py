@@ -157,7 +157,7 @@ def _for_other_managers(npm: Mapping[str, str]) -> dict[str, str]:
 
     https://yarnpkg.com/configuration/yarnrc , https://bun.com/docs/runtime/bunfig
     """
-    found = {}
+    found: dict[str, str] = {}
     if registry := npm.get("registry"):
         found |= {"YARN_NPM_REGISTRY_SERVER": registry, "BUN_CONFIG_REGISTRY": registry}
     if cafile := npm.get("cafile"):

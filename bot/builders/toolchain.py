@@ -74,9 +74,7 @@ class Toolchains:
         reach = registries(self.root / "registries", trusted=False, environ=self.environ)
         environment, readable = dict(reach.environment), reach.readable
         if not plan.package_manager:
-            return Toolchain(
-                name="system", version="", readable=readable, environment=environment
-            )
+            return Toolchain(name="system", version="", readable=readable, environment=environment)
         node = self._node(plan.node, log)
         manager = self._package_manager(plan, node, log)
         log.say(f"Node {node.version}, {manager.title}")

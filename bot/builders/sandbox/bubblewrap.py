@@ -35,6 +35,8 @@ from bot.builders.sandbox.usage import DiskUse, data_limit, memory_of, process_l
 from bot.builders.sandbox.watch import Transcript, look_at_limits, watch
 from bot.errors import SystemFault
 
+_MOUNT = Path(__file__).with_name("mount_overlays.sh")
+
 
 class Bubblewrap:
     """A `Runner`. `groups` are the control groups it may make, if any.
@@ -45,7 +47,6 @@ class Bubblewrap:
 
     name = "bubblewrap"
     confines = True
-    overlays = False
 
     def __init__(self, groups: ControlGroups | None, hidden: tuple[Path, ...] = ()) -> None:
         self._groups = groups
@@ -53,6 +54,9 @@ class Bubblewrap:
         self._bwrap = _find("bwrap", "bubblewrap")
         self._setpriv = _find("setpriv", "util-linux") if runs_as_root() else None
         self._env = _find("env", "coreutils")
+        # Since 0.11 bubblewrap mounts overlays itself; before, root's own sandbox can.
+        self._mounts = not _knows_overlays(self._bwrap)
+        self.overlays = self._setpriv is not None or not self._mounts
 
     def run(
         self,
@@ -92,12 +96,15 @@ class Bubblewrap:
             passwd=sandbox.hand_in(bubblewrap_arguments.PASSWD),
             group=sandbox.hand_in(bubblewrap_arguments.GROUP),
             empty=tuple(sandbox.hand_in(b"") for _ in bubblewrap_arguments.HIDDEN_FILES),
+            mount=sandbox.hand_in(_MOUNT.read_bytes()) if self._mounts else None,
             hidden=self._hidden,
         )
         arguments = sandbox.hand_in(b"".join(word.encode() + b"\0" for word in options))
         return (
             *(self._bwrap, "--args", str(arguments), *sandbox.channels, "--"),
-            *bubblewrap_arguments.program(command, setpriv=self._setpriv, env=self._env),
+            *bubblewrap_arguments.program(
+                command, setpriv=self._setpriv, env=self._env, mounts=self._mounts
+            ),
         )
 
 
@@ -231,7 +238,8 @@ def _check(
     cancelled: threading.Event,
     group: ControlGroup | None,
 ) -> Callable[[], Ending | None]:
-    disk = DiskUse(command.writable, limits.disk)
+    changes = tuple(overlay.changes for overlay in command.overlays)
+    disk = DiskUse((*command.writable, *changes), limits.disk)
     # Of the private /tmp, one page is left free where a program filled it.
     tmp_full = _tmp_limit(limits) - resource.getpagesize()
     return look_at_limits(
@@ -255,6 +263,11 @@ def _lower(pid: int, kind: int, value: int) -> None:
     _, hard = resource.prlimit(pid, kind)
     if hard == resource.RLIM_INFINITY or hard > value:
         resource.prlimit(pid, kind, (value, value))
+
+
+def _knows_overlays(bwrap: str) -> bool:
+    said = subprocess.run((bwrap, "--help"), capture_output=True, text=True, check=False)
+    return "--overlay-src" in said.stdout + said.stderr
 
 
 def _find(name: str, package: str) -> str:

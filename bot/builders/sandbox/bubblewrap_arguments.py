@@ -47,12 +47,17 @@ _SYSTEM_FILES = (
 # These lie among the system's files and may hold the operator's registry passwords.
 # What a build may know of them it gets as a copy (see bot.builders.registries).
 HIDDEN_FILES = ("/usr/etc/npmrc", "/usr/local/etc/npmrc")
-# What the dynamic loader and the C library obey: kept from the programs that still
-# have root's rights. The names are those of glibc's sysdeps/generic/unsecvars.h.
-_LOADER_VARIABLES = frozenset(
+# Where the parts of overlays lie that bubblewrap itself cannot mount; closed to the build.
+_OVERLAYS = "/run/overlays"
+_MOUNT = f"{_OVERLAYS}/mount"
+# What the dynamic loader, the C library, mount and the shell obey: kept from the programs
+# that still have root's rights. Most are from glibc's sysdeps/generic/unsecvars.h.
+_STEERING = frozenset(
     {"GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH"}
     | {"NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TMPDIR", "TZDIR"}
+    | {"ENV", "IFS", "PATH", "PS4", "SHELLOPTS"}
 )
+_STEERING_PREFIXES = ("BASH", "LD_", "LIBMOUNT_", "MALLOC_")
 
 
 def options(
@@ -63,11 +68,13 @@ def options(
     passwd: int,
     group: int,
     empty: tuple[int, ...],
+    mount: int | None = None,
     hidden: tuple[Path, ...] = (),
 ) -> tuple[str, ...]:
     """Everything but the program. `passwd`, `group` and `empty` are descriptors to read
     from; the empty ones are as many as `HIDDEN_FILES`.
 
+    `mount` is one for the program that mounts overlays, where bubblewrap cannot.
     `privileged`: bubblewrap is started by root and makes no user namespace.
     `hidden`: folders of ours, not to be seen even where they lie in /usr.
     """
@@ -82,6 +89,7 @@ def options(
         *("--perms", "0644", "--ro-bind-data", str(group), "/etc/group"),
         *_hidden(hidden, empty),
         *_binds(command),
+        *_overlays(command, mount),
         *("--perms", "0777", "--dir", HOME),
         *("--chdir", str(command.folder)),
         "--clearenv",
@@ -89,16 +97,23 @@ def options(
     )
 
 
-def program(command: Command, *, setpriv: str | None, env: str) -> tuple[str, ...]:
-    """What bubblewrap starts: the command, under the build account where we are root."""
+def program(
+    command: Command, *, setpriv: str | None, env: str, mounts: bool = False
+) -> tuple[str, ...]:
+    """What bubblewrap starts: the command, under the build account where we are root.
+
+    `mounts`: overlays are mounted first, by a program of ours.
+    """
     if setpriv is None:
         return command.argv
+    targets = (str(overlay.target) for overlay in command.overlays)
+    mount = ("/bin/sh", _MOUNT, *targets, "--") if mounts and command.overlays else ()
     drop = (
         *(setpriv, f"--reuid={BUILD_UID}", f"--regid={BUILD_GID}", "--clear-groups"),
         *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
     )
-    late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if _steers_loader(k))
-    return (*drop, *((env, *late) if late else ()), *command.argv)
+    late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if _steers(k))
+    return (*mount, *drop, *((env, *late) if late else ()), *command.argv)
 
 
 def environment_of(command: Command) -> dict[str, str]:
@@ -150,11 +165,27 @@ def _binds(command: Command) -> Iterable[str]:
         yield from (option, str(path), str(path))
 
 
+def _overlays(command: Command, mount: int | None) -> Iterable[str]:
+    if not command.overlays:
+        return
+    if mount is None:
+        for overlay in command.overlays:
+            yield from ("--overlay-src", str(overlay.source))
+            yield from ("--overlay", f"{overlay.changes}/upper", f"{overlay.changes}/work")
+            yield str(overlay.target)
+        return
+    yield from ("--perms", "0755", "--dir", "/run", "--perms", "0700", "--dir", _OVERLAYS)
+    yield from ("--ro-bind-data", str(mount), _MOUNT)
+    for number, overlay in enumerate(command.overlays):
+        yield from ("--ro-bind", str(overlay.source), f"{_OVERLAYS}/{number}/source")
+        yield from ("--bind", str(overlay.changes), f"{_OVERLAYS}/{number}/changes")
+
+
 def _environment(variables: Mapping[str, str], *, safe_only: bool) -> Iterable[str]:
     for name, value in variables.items():
-        if not (safe_only and _steers_loader(name)):
+        if not (safe_only and _steers(name)):
             yield from ("--setenv", name, value)
 
 
-def _steers_loader(name: str) -> bool:
-    return name.startswith(("LD_", "MALLOC_")) or name in _LOADER_VARIABLES
+def _steers(name: str) -> bool:
+    return name.startswith(_STEERING_PREFIXES) or name in _STEERING

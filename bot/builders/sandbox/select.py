@@ -7,10 +7,11 @@ import tempfile
 import threading
 from pathlib import Path
 
+from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.bubblewrap import Bubblewrap
 from bot.builders.sandbox.control_group import find_control_groups
 from bot.builders.sandbox.process import ProcessRunner
-from bot.builders.sandbox.runner import Command, Limits, Runner
+from bot.builders.sandbox.runner import Command, Limits, Overlay, Runner
 from bot.errors import SystemFault
 from bot.settings import Settings
 
@@ -29,7 +30,7 @@ def select_runner(settings: Settings) -> Runner:
         return ProcessRunner(groups)
     try:
         runner = Bubblewrap(groups, hidden=(settings.DATA_DIR,))
-        try_out(runner)
+        try_out(runner, settings.WORK_DIR)
     except SystemFault as fault:
         if settings.SANDBOX == "bubblewrap":
             raise
@@ -42,17 +43,41 @@ def select_runner(settings: Settings) -> Runner:
     return runner
 
 
-def try_out(runner: Runner) -> None:
-    """Run a trivial command just as builds are run; raises `SystemFault` with what it said."""
+def try_out(runner: Runner, place: Path) -> None:
+    """Run trivial commands just as builds are run, in a folder of `place`.
+
+    Raises `SystemFault` with what they said. Where only overlays do not work, the runner
+    is told to do without.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".trial-") as name:
+        folder = Path(name, "tree")
+        folder.mkdir()
+        _touch(runner, folder, ())
+        if runner.overlays:
+            source, changes = Path(name, "source"), Path(name, "changes")
+            for made in (source, changes, changes / "upper", changes / "work", folder / "on"):
+                made.mkdir()
+                hand_over(made)
+            overlay = Overlay(source=source, target=folder / "on", changes=changes)
+            try:
+                _touch(runner, folder, (overlay,))
+            except SystemFault as fault:
+                logger.info("dependencies are copied for each build: %s", fault)
+                runner.overlays = False
+
+
+def _touch(runner: Runner, folder: Path, overlays: tuple[Overlay, ...]) -> None:
     said: list[bytes] = []
-    with tempfile.TemporaryDirectory(prefix="deploystack-") as name:
-        folder = Path(name)
-        command = Command(argv=("touch", "works"), folder=folder, writable=(folder,))
-        try:
-            finished = runner.run(command, _TRIAL, said.append, threading.Event())
-        except OSError as error:
-            raise SystemFault("sandbox-failed", f"{runner.name} does not work: {error}") from error
-        worked = finished.succeeded and (folder / "works").is_file()
-    if not worked:
+    shown = overlays[0].target if overlays else folder
+    command = Command(
+        argv=("touch", str(shown / "works")), folder=folder, writable=(folder,), overlays=overlays
+    )
+    try:
+        finished = runner.run(command, _TRIAL, said.append, threading.Event())
+    except OSError as error:
+        raise SystemFault("sandbox-failed", f"{runner.name} does not work: {error}") from error
+    kept = overlays[0].changes / "upper" if overlays else folder
+    if not finished.succeeded or not (kept / "works").is_file():
         words = b"".join(said).decode(errors="replace").strip()
         raise SystemFault("sandbox-failed", f"{runner.name} does not work here: {words}")

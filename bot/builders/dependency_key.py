@@ -1,0 +1,130 @@
+"""What installed dependencies depend on: the key under which they are kept.
+
+Two builds with the same key would install the same files. It is made of what the
+package managers read, not of the sources: the version of a project, say, is no part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.builders.package_json import LOCKFILES
+from bot.builders.plan import Plan
+from bot.builders.toolchain import Toolchain
+
+# Parts of package.json that say what is installed, by npm, pnpm, Yarn or Bun.
+_SECTIONS = (
+    "bundleDependencies",
+    "bundledDependencies",
+    "dependencies",
+    "dependenciesMeta",
+    "devDependencies",
+    "engines",
+    "installConfig",
+    "name",
+    "optionalDependencies",
+    "overrides",
+    "packageManager",
+    "patchedDependencies",
+    "peerDependencies",
+    "peerDependenciesMeta",
+    "pnpm",
+    "resolutions",
+    "trustedDependencies",
+    "workspaces",
+)
+_CONFIGURATION = frozenset(
+    {".npmrc", ".pnpmfile.cjs", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml"}
+)
+_PATCHES = ("patches", ".yarn/patches", ".yarn/plugins")
+# Scripts of the project itself that an install runs, in this order.
+# https://docs.npmjs.com/cli/using-npm/scripts#npm-ci
+LIFECYCLE = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare")
+LIFECYCLE_LAST = "postprepare"
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependencies:
+    """`key` is empty where an install cannot be repeated by copying what it made.
+
+    `scripts` are those of the project's own that an install runs: they may read any
+    source, so they run after every restoring too.
+    """
+
+    key: str
+    scripts: tuple[str, ...]
+
+
+def dependencies_of(tree: Path, plan: Plan, toolchain: Toolchain) -> Dependencies:
+    """Look at a checked-out tree, before anything is installed in it."""
+    own = tree / plan.root / "package.json"
+    scripts = _scripts(own)
+    digest = hashlib.sha256()
+    install = plan.step("install")
+    facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
+    _add(digest, "facts", repr((facts, install.argv if install else ())).encode())
+    locked = False
+    for path in _relevant(tree):
+        name = path.name
+        content = path.read_bytes()
+        if name == "package.json":
+            if path != own and _scripts(path):
+                return Dependencies(key="", scripts=scripts)
+            content = _sections(content)
+        locked = locked or name in LOCKFILES
+        _add(digest, path.relative_to(tree).as_posix(), content)
+    if not locked or any(found.name == "node_modules" for found in (tree / plan.root).iterdir()):
+        return Dependencies(key="", scripts=scripts)
+    return Dependencies(key=digest.hexdigest(), scripts=scripts)
+
+
+def _relevant(tree: Path) -> Iterator[Path]:
+    """Every file that an install may read, in a fixed order; no links."""
+    for folder, folders, files in os.walk(tree):
+        folders[:] = sorted(name for name in folders if name not in {"node_modules", ".git"})
+        here = Path(folder)
+        relative = here.relative_to(tree).as_posix()
+        in_patches = any(f"/{place}/" in f"/{relative}/" for place in _PATCHES)
+        for name in sorted(files):
+            wanted = name == "package.json" or name in LOCKFILES or name in _CONFIGURATION
+            # Generated into node_modules by an install script of `@prisma/client`.
+            if wanted or in_patches or name.endswith(".prisma"):
+                path = here / name
+                if path.is_file() and not path.is_symlink():
+                    yield path
+
+
+def _scripts(package: Path) -> tuple[str, ...]:
+    scripts = _object(package.read_bytes() if package.is_file() else b"").get("scripts")
+    if not isinstance(scripts, dict):
+        return ()
+    return tuple(name for name in (*LIFECYCLE, LIFECYCLE_LAST) if name in scripts)
+
+
+def _sections(package: bytes) -> bytes:
+    content = _object(package)
+    if not content:
+        return package
+    chosen = {name: content[name] for name in _SECTIONS if name in content}
+    return json.dumps(chosen, sort_keys=True).encode()
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _add(digest: Any, name: str, content: bytes) -> None:
+    digest.update(f"{name}\0{len(content)}\0".encode())
+    digest.update(content)
