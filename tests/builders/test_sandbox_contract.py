@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.bubblewrap import Bubblewrap
 from bot.builders.sandbox.control_group import find_control_groups
 from bot.builders.sandbox.process import ProcessRunner
-from bot.builders.sandbox.runner import Ending, Runner
+from bot.builders.sandbox.runner import Ending, Overlay, Runner
 from tests.builders.sandbox_cases import LIMITS, Trial, living
 from tests.programs import require_program
 
@@ -160,6 +161,97 @@ def test_only_what_is_given_can_be_read_and_none_of_it_written(
     assert (given / "tool").read_text() == "works"
     assert sorted(given.iterdir()) == [given / "tool"]
     assert not Path("/usr/new").exists()
+
+
+def make_overlay(trial: Trial) -> Overlay:
+    """`lib` of the build folder, shown from elsewhere; as the installer makes it."""
+    if not trial.runner.overlays:
+        pytest.skip("this runner has no overlays here")
+    place = Path(tempfile.mkdtemp(prefix="overlay-"))
+    source, changes, target = place / "source", place / "changes", trial.folder / "lib"
+    for folder in (source, source / "deep", changes, changes / "upper", changes / "work", target):
+        folder.mkdir()
+    (source / "deep" / "file").write_text("kept")
+    for folder in (source, changes / "upper", target):
+        hand_over(folder)
+    return Overlay(source=source, target=target, changes=changes)
+
+
+def test_an_overlay_is_seen_and_its_source_never_changes(trial: Trial) -> None:
+    overlay = make_overlay(trial)
+    try:
+        script = "cat lib/deep/file; echo new > lib/deep/file; rm -r lib/deep; touch lib/added"
+        assert trial.shell(script, overlays=(overlay,)).succeeded, trial.output
+        assert trial.output == "kept"
+        assert (overlay.source / "deep" / "file").read_text() == "kept"
+        assert sorted(overlay.source.iterdir()) == [overlay.source / "deep"]
+    finally:
+        shutil.rmtree(overlay.source.parent)
+
+
+def test_the_next_command_sees_what_was_changed_on_an_overlay(trial: Trial) -> None:
+    overlay = make_overlay(trial)
+    try:
+        assert trial.shell("rm lib/deep/file; touch lib/added", overlays=(overlay,)).succeeded
+        assert trial.shell("ls lib lib/deep", overlays=(overlay,)).succeeded
+        assert trial.output == "lib:\nadded\ndeep\n\nlib/deep:\n"
+        assert list((trial.folder / "lib").iterdir()) == []
+    finally:
+        shutil.rmtree(overlay.source.parent)
+
+
+def test_no_variable_makes_a_mounting_sandbox_run_something_else(trial: Trial) -> None:
+    """What mounts an overlay has root's rights: only the command may obey the variables."""
+    overlay = make_overlay(trial)
+    bad = trial.folder / "mount"
+    bad.write_text("#!/bin/sh\nid -u\n")
+    bad.chmod(0o755)
+    given = {
+        "PATH": f"{trial.folder}:/usr/bin:/bin",
+        "ENV": str(bad),
+        "BASH_ENV": str(bad),
+        "LD_PRELOAD": str(bad),
+        "PS4": "$(id -u)",
+        "SHELLOPTS": "xtrace",
+    }
+    try:
+        trial.run("/bin/sh", "-c", "id -u", environment=given, overlays=(overlay,))
+        lines = [line for line in trial.output.splitlines() if line.isdecimal()]
+        assert lines == ["65533"] * len(lines)
+        assert lines
+    finally:
+        shutil.rmtree(overlay.source.parent)
+
+
+def test_filling_the_disk_through_an_overlay_is_stopped(trial: Trial) -> None:
+    overlay = make_overlay(trial)
+    script = "i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero > lib/big$i; done"
+    try:
+        assert trial.shell(script, overlays=(overlay,)).ending is Ending.DISK_FULL
+    finally:
+        shutil.rmtree(overlay.source.parent)
+
+
+def test_the_bots_own_folders_are_not_seen_even_in_usr(folder: Path) -> None:
+    require_program("bwrap")
+    if os.geteuid() != 0:
+        pytest.skip("only root may write to /usr")
+    with tempfile.TemporaryDirectory(dir="/usr/local", prefix="deploystack-test-") as hidden:
+        Path(hidden, "deploystack.db").write_text("do-not-show")
+        os.chmod(hidden, 0o755)
+        trial = Trial(Bubblewrap(GROUPS, hidden=(Path(hidden),)), folder)
+        trial.shell(f"ls {hidden}; cat {hidden}/*")
+        assert "do-not-show" not in trial.output
+        assert "deploystack.db" not in trial.output
+
+
+def test_a_device_node_cannot_be_made(trial: Trial) -> None:
+    assert not trial.shell("mknod null c 1 3").succeeded
+    assert not (trial.folder / "null").exists()
+
+
+def test_limits_cannot_be_lifted(trial: Trial) -> None:
+    assert not trial.shell("ulimit -c unlimited").succeeded
 
 
 def test_processes_of_the_host_are_not_seen(confined: Trial) -> None:

@@ -51,11 +51,12 @@ HIDDEN_FILES = ("/usr/etc/npmrc", "/usr/local/etc/npmrc")
 _OVERLAYS = "/run/overlays"
 _MOUNT = f"{_OVERLAYS}/mount"
 # What the dynamic loader, the C library, mount and the shell obey: kept from the programs
-# that still have root's rights. Most are from glibc's sysdeps/generic/unsecvars.h.
+# that still have root's rights. Most are from glibc's sysdeps/generic/unsecvars.h; PATH
+# is not among them, for those programs are named by their full paths.
 _STEERING = frozenset(
     {"GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH"}
-    | {"NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TMPDIR", "TZDIR"}
-    | {"ENV", "IFS", "PATH", "PS4", "SHELLOPTS"}
+    | {"NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TZDIR"}
+    | {"ENV", "IFS", "PS4", "SHELLOPTS"}
 )
 _STEERING_PREFIXES = ("BASH", "LD_", "LIBMOUNT_", "MALLOC_")
 
