@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from bot.models.ids import now
 from bot.models.resolve import Found
 from bot.models.status import DeploymentStatus
+from bot.serve.rules import rules_of
 from bot.serve.site import Site
 from bot.storage.store import NotPublished, Store
 
@@ -98,7 +99,7 @@ class Sites:
             manifest = self._store.manifest(found.deployment_id)
         except NotPublished:
             return None
-        return Site(manifest, found)
+        return Site(manifest, found, rules_of(self._store, manifest))
 
     def _still_there(self, kept: _Kept) -> bool:
         """Whether a site may be served on; brings it up to date."""

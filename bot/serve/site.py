@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 
 from bot.models.resolve import Found
@@ -49,8 +49,14 @@ class Representation:
 class ServedFile:
     """A file under one path: as it is, and its compressed variants, smallest first."""
 
+    name: str
     plain: Representation
     variants: tuple[Representation, ...] = ()
+
+    def varying(self, names: Sequence[str]) -> ServedFile:
+        """The same file as an answer that also depended on these request headers."""
+        plain = _varying(self.plain, names)
+        return ServedFile(self.name, plain, tuple(_varying(v, names) for v in self.variants))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Site:
         headers = self.rules.headers.apply(f"/{path}", [content_type, *common])
         plain = _representation(entry.digest, entry.size, "", headers)
         variants = [_representation(v.digest, v.size, v.encoding, headers) for v in entry.variants]
-        return ServedFile(plain, tuple(variants))
+        return ServedFile(name, plain, tuple(variants))
 
     def _locate(self, path: str) -> str | Redirect | None:
         """The name of the file that a path means, or where its page really is."""
@@ -188,6 +194,20 @@ def _representation(
     whole = [*headers, ("Content-Length", str(size))]
     unchanged = [h for h in headers if h[0] not in {"Content-Type", "Content-Encoding"}]
     return Representation(digest, size, encoding, etag, headers, whole, unchanged)
+
+
+def _varying(given: Representation, names: Sequence[str]) -> Representation:
+    def add(headers: Headers) -> Headers:
+        own = [value for name, value in headers if name == "Vary"]
+        kept = [header for header in headers if header[0] != "Vary"]
+        return [*kept, ("Vary", ", ".join([*own, *names]))]
+
+    return replace(
+        given,
+        headers=add(given.headers),
+        whole=add(given.whole),
+        unchanged=add(given.unchanged),
+    )
 
 
 def _is_fingerprinted(path: str, entry: Entry) -> bool:

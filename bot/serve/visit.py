@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from bot.serve import pages
 from bot.serve.address import quoted
-from bot.serve.answers import Answers, Environ, StartResponse, choose, page, redirect
+from bot.serve.answers import Answers, Environ, StartResponse, choose, page, redirect, redirect_to
+from bot.serve.rules import Asked, Hit
+from bot.serve.rules.model import REDIRECTS
 from bot.serve.site import Headers, Redirect, ServedFile, Site
 
 _METHODS = frozenset({"GET", "HEAD"})
@@ -31,6 +34,8 @@ class Visit:
         """The site's answer."""
         if self.environ["REQUEST_METHOD"] not in _METHODS:
             return self.not_allowed()
+        if site.rules.forced and (hit := site.rules.forced.match(self._asked())) is not None:
+            return self._ruled(site, hit)
         found = site.find(self.path)
         if type(found) is ServedFile:
             return self.answers.file(self.environ, self.start_response, site, found)
@@ -49,6 +54,8 @@ class Visit:
         return page(self.environ, self.start_response, status, body, headers)
 
     def _otherwise(self, site: Site) -> Iterable[bytes]:
+        if site.rules.redirects and (hit := site.rules.redirects.match(self._asked())) is not None:
+            return self._ruled(site, hit)
         if site.rules.listing and (self.path == "" or self.path.endswith("/")):
             names = site.names_below(self.path)
             if names:
@@ -59,6 +66,40 @@ class Visit:
             if fallback is not None:
                 return self.answers.file(self.environ, self.start_response, site, fallback)
         return self._not_found(site)
+
+    def _asked(self) -> Asked:
+        environ = self.environ
+        return Asked(
+            path=f"/{self.path}",
+            query=environ.get("QUERY_STRING", ""),
+            country=environ.get("HTTP_CF_IPCOUNTRY", ""),
+            accept_language=environ.get("HTTP_ACCEPT_LANGUAGE", ""),
+        )
+
+    def _ruled(self, site: Site, hit: Hit) -> Iterable[bytes]:
+        """What a rule says: go elsewhere, or take another file."""
+        vary = [("Vary", ", ".join(hit.vary))] if hit.vary else []
+        if hit.status in REDIRECTS:
+            site.traffic.add(hit.status, 0)
+            target = hit.target if hit.leaves else self.base + hit.target.lstrip("/")
+            headers = [("Cache-Control", "public, max-age=0, must-revalidate"), *vary]
+            return redirect_to(self.start_response, target, hit.status, headers)
+        path = unquote(hit.target.partition("?")[0].partition("#")[0])[1:]
+        found = site.find(path)
+        if type(found) is Redirect:  # a rewrite shows the page, wherever its address is
+            found = site.find(found.path)
+        if type(found) is not ServedFile and hit.status == 410:
+            site.traffic.add(410, 0)
+            return self.page(410, pages.page("Gone", "This page was taken away."))
+        if type(found) is not ServedFile:
+            return self._not_found(site)
+        if site.rules.headers:
+            found = site.served(found.name, self.path)
+        if vary:
+            found = found.varying(hit.vary)
+        if hit.status != 200:
+            return self._whole(site, found, hit.status)
+        return self.answers.file(self.environ, self.start_response, site, found)
 
     def _not_found(self, site: Site) -> Iterable[bytes]:
         own = site.not_found_page(self.path)

@@ -44,7 +44,7 @@ def test_the_client_gets_what_it_weighs_most_and_then_the_smallest(
     accept_encoding: str, expected: str
 ) -> None:
     variants = tuple(_representation(name) for name in ("br", "zstd", "gzip"))
-    file = ServedFile(_representation(""), variants)
+    file = ServedFile("", _representation(""), variants)
     assert choose(file, accept_encoding).encoding == expected
 
 
