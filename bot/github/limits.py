@@ -7,49 +7,53 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-# Content writes allowed in a minute and in an hour, each kept a little under GitHub's 80 and 500.
-_PER_MINUTE = 70
-_PER_HOUR = 450
+MINUTE = 60_000  # ms
+HOUR = 3_600_000  # ms
+# How many writes an account may have made in a minute and in an hour for one more of a
+# kind to be allowed. GitHub allows 80 and 500: what matters less stops earlier.
+ALLOWED = {"status": (76, 475), "comment": (64, 400), "deployment": (48, 300)}
+# A deployment is made and then given its state.
+WRITES = {"status": 1, "comment": 1, "deployment": 2}
 _FIRST_DELAY = 2.0  # seconds
 _LONGEST_DELAY = 900.0
 # GitHub asks for at least this after a secondary limit that names no time.
 _SECONDARY_DELAY = 60.0
+# Client errors that may pass: a time-out, a conflict, too early.
+_PASSING = frozenset({408, 409, 425, 429})
 
 
-class Pace:
-    """Counts content writes, so that the limits are never met. Times in seconds."""
+def wait(kind: str, written: Sequence[tuple[str, int]], time: int) -> int:
+    """Milliseconds until an entry of this kind may be sent; 0: now.
 
-    def __init__(self) -> None:
-        self._written: deque[float] = deque(maxlen=_PER_HOUR)
-
-    def wait(self, time: float) -> float:
-        """Seconds until the next content write is allowed; 0: now."""
-        waits = [0.0]
-        for count, window in ((_PER_MINUTE, 60.0), (_PER_HOUR, 3600.0)):
-            if len(self._written) >= count:
-                waits.append(self._written[-count] + window - time)
-        return max(waits)
-
-    def note(self, time: float) -> None:
-        self._written.append(time)
+    `written` says what was sent in the last hour, (kind, time in ms), the oldest first.
+    """
+    times = [at for kind_written, at in written for _ in range(WRITES[kind_written])]
+    waits = [0]
+    for most, window in zip(ALLOWED[kind], (MINUTE, HOUR), strict=True):
+        over = len(times) - most
+        if over >= 0:
+            waits.append(times[over] + window - time)
+    return max(waits)
 
 
 def backoff(attempts: int) -> float:
     """Seconds before the next attempt: doubling, bounded, and scattered by a fifth."""
-    delay = min(_FIRST_DELAY * 2 ** max(attempts - 1, 0), _LONGEST_DELAY)
+    delay = min(_FIRST_DELAY * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_DELAY)
     return float(delay * random.uniform(0.8, 1.2))  # noqa: S311 (not for secrecy)
 
 
 def delay_asked_for(
     status: int, headers: Mapping[str, str], message: str, time: float
 ) -> float | None:
-    """Seconds that a refusal tells us to wait; `None`: it is no rate limit."""
-    named = {name.lower(): value for name, value in headers.items()}
+    """Seconds that a refusal tells us to wait; `None`: it is no rate limit.
+
+    `time` is in seconds since 1970, as `X-RateLimit-Reset` is.
+    """
     if status not in {403, 429}:
         return None
+    named = {name.lower(): value for name, value in headers.items()}
     if (retry_after := named.get("retry-after", "")).isdecimal():
         return float(retry_after)
     if named.get("x-ratelimit-remaining") == "0":
@@ -58,3 +62,8 @@ def delay_asked_for(
     if status == 429 or "rate limit" in message.lower() or "abuse" in message.lower():
         return _SECONDARY_DELAY
     return None
+
+
+def is_final(status: int) -> bool:
+    """Whether a refusal with this HTTP status would be the same next time."""
+    return 400 <= status < 500 and status not in _PASSING

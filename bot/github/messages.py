@@ -1,4 +1,4 @@
-"""What GitHub is told, as pure functions from a build's state to texts.
+"""What GitHub is told, as pure functions from a build's state to texts and bodies.
 
 Limits: https://docs.github.com/en/rest/commits/statuses (descriptions),
 https://docs.github.com/en/rest/issues/comments (bodies).
@@ -6,13 +6,18 @@ https://docs.github.com/en/rest/issues/comments (bodies).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from bot.models.status import BuildStatus
 
-LONGEST_DESCRIPTION = 140
-LONGEST_COMMENT = 65_536
+LONGEST_DESCRIPTION = 140  # characters
+LONGEST_COMMENT = 65_536  # characters
 CONTEXT = "deploystack"
+_LONGEST_ERROR = 4_000
+_LONGEST_NAME = 200
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +30,6 @@ class State:
     status: BuildStatus
     preview_url: str
     log_url: str
-    framework: str = ""
     error: str = ""
     seconds: float | None = None
 
@@ -50,22 +54,27 @@ _WORDS = {
     BuildStatus.ERRORED: _Words("error", "error", "⚠️", "Something failed on our side"),
     BuildStatus.TIMED_OUT: _Words("failure", "failure", "❌", "The build took too long"),
     BuildStatus.CANCELLED: _Words("error", "error", "🚫", "Cancelled"),
-    # Nobody waits for it any more, but a commit must not stay pending for ever.
-    BuildStatus.SUPERSEDED: _Words("error", "inactive", "⏭️", "Superseded by a newer commit"),
+    # A commit must not stay pending for ever, and nobody did anything wrong by pushing
+    # again. `success` is the only final state of a commit that is not red.
+    BuildStatus.SUPERSEDED: _Words("success", "inactive", "⏭️", "Superseded by a newer commit"),
 }
 
 
 def shorten(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
-    """One line of at most `longest` characters."""
-    line = " ".join(text.split())
+    """One line of at most `longest` characters, as GitHub's descriptions take it.
+
+    They refuse characters outside the Basic Multilingual Plane, such as most emoji.
+    """
+    line = _UNPRINTABLE.sub("", " ".join(text.split()))
+    line = "".join(character if ord(character) < 0x10000 else "?" for character in line)
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def environment_name(state: State) -> str:
+def environment_name(project: str, environment: str) -> str:
     """One environment for all of a project's previews: GitHub keeps dead ones for ever."""
-    if state.environment == "production":
+    if environment == "production":
         return "Production"
-    return f"Preview \N{EN DASH} {state.project.rpartition('/')[2]}"
+    return shorten(f"Preview \N{EN DASH} {project.rpartition('/')[2]}", 255)
 
 
 def target_url(state: State) -> str:
@@ -91,21 +100,44 @@ def commit_status(state: State) -> dict[str, str]:
     }
 
 
-def deployment_status(state: State) -> dict[str, str]:
+def deployment(sha: str, environment: str, *, production: bool, own_id: str) -> dict[str, Any]:
+    """The body of a deployment. By its `payload` it is found again."""
+    return {
+        "ref": sha,
+        "environment": environment,
+        "auto_merge": False,
+        # It tells of something that is made already, whatever other checks say.
+        "required_contexts": [],
+        "transient_environment": not production,
+        "production_environment": production,
+        "payload": {"deploystack": own_id},
+        "description": "DeployStack",
+    }
+
+
+def deployment_status(state: State) -> dict[str, object]:
     """The body of a deployment's status."""
-    body = {
+    body: dict[str, object] = {
         "state": _WORDS[state.status].deployment,
-        "target_url": state.log_url,
+        "log_url": state.log_url,
         "description": description(state),
+        # It would switch off the other pull requests' previews.
+        "auto_inactive": False,
     }
     if state.status is BuildStatus.READY:
         body["environment_url"] = state.preview_url
     return body
 
 
+def inactive(description: str) -> dict[str, object]:
+    """The body of the status that ends a deployment."""
+    return {"state": "inactive", "description": shorten(description), "auto_inactive": False}
+
+
 def marker(project: str) -> str:
-    """What our comment is found by; invisible to readers."""
-    return f"<!-- deploystack:{project} -->"
+    """What our comment begins with and is found by; invisible to readers."""
+    name = "".join(character for character in project if character not in "<>")
+    return f"<!-- deploystack:{shorten(name, _LONGEST_NAME)} -->"
 
 
 def comment(state: State, *, closed: bool = False) -> str:
@@ -115,28 +147,47 @@ def comment(state: State, *, closed: bool = False) -> str:
     preview = f"[Open]({state.preview_url})" if state.status is BuildStatus.READY else "-"
     lines = [
         marker(state.project),
-        "| Project | Status | Preview | Commit | Took |",
+        "| Project | Status | Preview | Commit | Duration |",
         "|---|---|---|---|---|",
-        f"| {escape(state.project)} | {words.sign} {words.text} ([log]({state.log_url})) "
-        f"| {preview} | `{state.sha[:12]}` | {took} |",
+        f"| {code(state.project)} | {words.sign} {words.text} ([log]({state.log_url})) "
+        f"| {preview} | {code(state.sha[:12])} | {took} |",
     ]
     if state.error and state.status is not BuildStatus.READY:
-        lines += ["", f"> {escape(shorten(state.error, 1000))}"]
+        lines += ["", code_block(state.error)]
     if closed:
         lines += ["", "The pull request is closed; its preview is no longer updated."]
-    return "\n".join(lines)[:LONGEST_COMMENT]
+    return "\n".join(lines)
 
 
-def escape(text: str) -> str:
-    """Keep a stranger's text from becoming Markdown, HTML, a mention or a table cell."""
-    flat = " ".join(text.split())
-    for character in "\\`*_{}[]<>()#+-!|~$":
-        flat = flat.replace(character, f"\\{character}")
-    return flat.replace("@", "@\u200b")
+def code(text: str) -> str:
+    """Somebody's text as a code span that a table cell can hold.
+
+    Within code nothing is a mention, a reference, a link or Markdown.
+    https://github.github.com/gfm/#code-spans and https://github.github.com/gfm/#example-200
+    """
+    flat = shorten(text, _LONGEST_NAME).replace("|", "\\|") or "-"
+    fence = _fence(flat, 1)
+    space = " " if fence != "`" else ""
+    return f"{fence}{space}{flat}{space}{fence}"
+
+
+def code_block(text: str) -> str:
+    """Somebody's lines as a fenced code block."""
+    cleaned = _UNPRINTABLE.sub("", text)
+    if len(cleaned) > _LONGEST_ERROR:
+        cleaned = "…" + cleaned[-_LONGEST_ERROR:]
+    fence = _fence(cleaned, 3)
+    return f"{fence}text\n{cleaned}\n{fence}"
+
+
+def _fence(text: str, shortest: int) -> str:
+    """More backticks than the text has in a row."""
+    runs = [len(run) + 1 for run in re.findall("`+", text)]
+    return "`" * max([shortest, *runs])
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"

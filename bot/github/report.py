@@ -7,24 +7,36 @@ affair. Without credentials nothing is recorded: the line goes to the log.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from bot import events
 from bot.events import Bus
 from bot.github import messages
 from bot.github.messages import State
 from bot.models import deployments, facts, outbox
-from bot.models.facts import Facts
+from bot.models.facts import Facts, Headed
 from bot.models.status import BuildStatus
 from bot.settings import LOCAL_OWNER, Settings
 
 logger = logging.getLogger(__name__)
 
+# What a comment says of these is what its readers wait for. All else may wait a moment:
+# most builds are through by then, and one edit says it all.
+_AT_ONCE = frozenset(
+    {
+        BuildStatus.READY,
+        BuildStatus.FAILED,
+        BuildStatus.ERRORED,
+        BuildStatus.TIMED_OUT,
+        BuildStatus.CANCELLED,
+    }
+)
+_MOMENT = 3_000  # ms
+
 
 class Reporter:
     """Subscribes to the bus; `enabled`: whether there is anybody to tell."""
 
-    def __init__(self, settings: Settings, *, enabled: bool) -> None:
+    def __init__(self, settings: Settings, enabled: bool) -> None:
         self._settings = settings
         self._enabled = enabled
 
@@ -33,65 +45,79 @@ class Reporter:
         bus.subscribe(events.BuildStarted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildCompleted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildFailed, lambda event: self._report(event.build_id))
-        bus.subscribe(events.PullRequestClosed, lambda event: self._closed(event.pull_request_id))
+        bus.subscribe(events.PullRequestClosed, lambda event: self._close(event.pull_request_id))
 
     def _report(self, build_id: str) -> None:
         known = facts.of_build(build_id)
         if known is None or not known.sha:
             return  # an upload: there is no commit to say it of
         state = state_of(known, self._settings)
-        if not self._tells(state):
+        if not self._tells(state.project):
             logger.info("%s %s: %s", state.project, state.sha[:12], messages.description(state))
             return
-        status = messages.commit_status(state) | {"sha": state.sha}
-        key = f"status:{known.project_id}:{state.sha}"
-        outbox.add(known.project_id, "status", key, status)
-        self._deployment(known, state, messages.deployment_status(state))
+        project_id = known.project_id
+        status = {"sha": state.sha, "body": messages.commit_status(state)}
+        outbox.add(project_id, "status", f"status:{project_id}:{state.sha}", status)
+        # GitHub takes a deployment for pending until it is told more.
+        if state.status is not BuildStatus.QUEUED:
+            told = messages.deployment_status(state)
+            self._tell_deployment(project_id, known.deployment_id, state.environment, told)
         if self._settings.GITHUB_COMMENTS:
-            text = messages.comment(state)
-            for pull_request_id, number in facts.open_pull_requests(known.project_id, state.sha):
-                self._comment(known.project_id, pull_request_id, number, text)
+            for pull_request in facts.pull_requests(project_id, state.sha):
+                self._comment(project_id, pull_request, state)
 
-    def _closed(self, pull_request_id: int) -> None:
-        """Its previews are no longer current; its comment says so."""
+    def _close(self, pull_request_id: int) -> None:
+        """Its previews are no longer of interest; what is in production stays as it is."""
         pull_request = facts.pull_request(pull_request_id)
         project_id, number = pull_request.project_id, pull_request.number
+        if not self._tells(pull_request.project.name):
+            logger.info("%s: pull request %d is closed", pull_request.project.name, number)
+            return
         known = facts.of_commit(project_id, pull_request.head_sha)
-        if known is None:
-            return
-        state = state_of(known, self._settings)
-        if not self._tells(state):
-            return
-        if self._settings.GITHUB_COMMENTS:
-            text = messages.comment(state, closed=True)
-            self._comment(project_id, pull_request_id, number, text)
-        inactive = {"state": "inactive", "description": f"Pull request {number} is closed"}
-        for deployment in deployments.previews_of_branch(project_id, pull_request.head_ref):
-            preview = replace(known, deployment_id=deployment.id, sha=deployment.sha or "")
-            self._deployment(preview, state, inactive)
+        if known is not None and self._settings.GITHUB_COMMENTS:
+            headed = Headed(pull_request.id, number, is_open=False)
+            self._comment(project_id, headed, state_of(known, self._settings))
+        ended = {known.deployment_id: known.sha} if known is not None else {}
+        # A fork's branch may have the name of one of ours.
+        if not pull_request.fork and not facts.is_proposed(project_id, pull_request.head_ref):
+            for preview in deployments.previews_of_branch(project_id, pull_request.head_ref):
+                ended[preview.id] = preview.sha or ""
+        inactive = messages.inactive(f"Pull request {number} is closed")
+        for deployment_id, sha in ended.items():
+            if not any(other.is_open for other in facts.pull_requests(project_id, sha)):
+                self._tell_deployment(project_id, deployment_id, "preview", inactive)
 
-    def _tells(self, state: State) -> bool:
-        return self._enabled and not state.project.startswith(f"{LOCAL_OWNER}/")
+    def _tells(self, project: str) -> bool:
+        return self._enabled and not project.startswith(f"{LOCAL_OWNER}/")
 
-    def _deployment(self, known: Facts, state: State, status: dict[str, str]) -> None:
-        payload = {
-            "deployment_id": known.deployment_id,
-            "sha": known.sha,
-            "environment": messages.environment_name(state),
-            "production": state.environment == "production",
-            "status": status,
-        }
-        key = f"deployment:{known.deployment_id}"
-        outbox.add(known.project_id, "deployment", key, payload)
+    def _tell_deployment(
+        self, project_id: int, deployment_id: str, environment: str, status: dict[str, object]
+    ) -> None:
+        """A commit that was a preview before it got into production has two of them at GitHub."""
+        outbox.add(
+            project_id,
+            "deployment",
+            f"deployment:{deployment_id}:{environment}",
+            {"deployment_id": deployment_id, "environment": environment, "status": status},
+            replace=True,
+        )
 
-    def _comment(self, project_id: int, pull_request_id: int, number: int, text: str) -> None:
-        payload = {
-            "pull_request_id": pull_request_id,
-            "number": number,
-            "marker": text.partition("\n")[0],
-            "body": text,
-        }
-        outbox.add(project_id, "comment", f"comment:{pull_request_id}", payload)
+    def _comment(self, project_id: int, pull_request: Headed, state: State) -> None:
+        text = messages.comment(state, closed=not pull_request.is_open)
+        outbox.add(
+            project_id,
+            "comment",
+            f"comment:{pull_request.id}",
+            {
+                "pull_request_id": pull_request.id,
+                "number": pull_request.number,
+                "open": pull_request.is_open,
+                "marker": messages.marker(state.project),
+                "body": text,
+            },
+            delay=0 if state.status in _AT_ONCE else _MOMENT,
+            replace=True,
+        )
 
 
 def state_of(known: Facts, settings: Settings) -> State:
@@ -104,7 +130,6 @@ def state_of(known: Facts, settings: Settings) -> State:
         status=BuildStatus(known.status),
         preview_url=settings.deployment_url(known.sha),
         log_url=settings.build_url(known.build_id),
-        framework=known.framework,
         error=known.error,
         seconds=(ended - known.created_at) / 1000 if ended else None,
     )

@@ -10,25 +10,35 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bot.errors import SystemFault, UserError
+from bot.github import limits, messages
 from bot.github.client import Client
-from bot.github.limits import Pace, backoff, delay_asked_for
-from bot.models import outbox
+from bot.models import outbox, projects
 from bot.models.database import Database
 from bot.models.status import OutboxState
 from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
 from bot.settings import Settings
 
+if TYPE_CHECKING:
+    from bot.github.remote import Remote
+
 logger = logging.getLogger(__name__)
 
 # An entry is given up after this long; what it said is old news by then.
-_PATIENCE = 6 * 3600 * 1000  # ms
+_PATIENCE = 6 * limits.HOUR
+# Where a status has waited this long, the newer one says all.
+_OLD_NEWS = 5_000  # ms
 _MOST_AT_ONCE = 200
 
 
+class Lost(Exception):
+    """The entry was given to another sender: this one was too slow."""
+
+
 class Sender:
-    """Sends what is due. One at a time in each process is enough."""
+    """Sends what is due. For one thread; senders of several processes may share an outbox."""
 
     def __init__(
         self,
@@ -41,150 +51,189 @@ class Sender:
         self._client = client
         self._settings = settings
         self._clock = clock
-        self._pace = Pace()
-        # After a rate limit everything waits, since the limit is ours as a whole.
-        self._silent_until = 0.0
+        # When accounts that met a rate limit may ask again, in ms.
+        self._silent: dict[str, int] = {}
 
     def deliver_due(self, limit: int = _MOST_AT_ONCE) -> int | None:
-        """Send up to `limit` due entries; answers when the next one is due, in ms, if any."""
+        """Deal with up to `limit` due entries; answers when the next is due, in ms, if any."""
         for _ in range(limit):
-            wait = max(self._pace.wait(self._clock()), self._silent_until - self._clock())
-            if wait > 0:
-                return self._milliseconds(wait)
             with self._database.write():
-                entry = outbox.claim_due(self._milliseconds())
+                entry = outbox.claim_due(self._now())
             if entry is None:
                 break
             self._deliver(entry)
         return outbox.next_due()
 
     def _deliver(self, entry: OutboxEntry) -> None:
-        # A comment shows the present: only the newest is worth a write. A status is
-        # left out only once sending it has failed before.
-        if (entry.kind == "comment" or entry.attempts > 1) and outbox.replaced(entry):
+        if self._is_superfluous(entry):
             self._end(entry, OutboxState.DROPPED)
             return
         project = Project.get_by_id(entry.project_id)
+        account = self._client.account(project.name)
+        if (wait := self._wait(entry, account)) > 0:
+            with self._database.write():
+                outbox.defer(entry, self._now() + wait)
+            return
         try:
-            self._send(entry, project, json.loads(entry.payload))
+            self._send(entry, project)
+        except Lost:
+            logger.warning("%s of %s was given to another sender", entry.kind, project.name)
         except Exception as error:
-            self._refused(entry, project, error)
+            self._refused(entry, project, account, error)
         else:
             self._end(entry, OutboxState.SENT)
 
-    def _send(self, entry: OutboxEntry, project: Project, payload: dict[str, Any]) -> None:
+    def _is_superfluous(self, entry: OutboxEntry) -> bool:
+        """Comments and deployments show the present; a commit's states are told one by one,
+        as long as GitHub takes them.
+        """
+        following = outbox.following(entry)
+        if following is None:
+            return False
+        if entry.kind != "status" or entry.attempts > 1:
+            return True
+        same = json.loads(following)["body"]["state"] == json.loads(entry.payload)["body"]["state"]
+        return bool(same) or self._now() - entry.created_at > _OLD_NEWS
+
+    def _wait(self, entry: OutboxEntry, account: str) -> int:
+        """Milliseconds until GitHub's limits let us send this."""
+        now = self._now()
+        written = outbox.written_since(now - limits.HOUR, account, entry)
+        return max(limits.wait(entry.kind, written, now), self._silent.get(account, 0) - now)
+
+    def _send(self, entry: OutboxEntry, project: Project) -> None:
+        from bot.github.remote import Moved, Remote
+
+        remote = Remote(self._client.repository(project.name))
+        try:
+            self._say(entry, project, remote)
+        except Moved:
+            name = remote.current_name()
+            logger.info("%s is called %s now", project.name, name)
+            remote = Remote(self._client.repository(name))
+            self._say(entry, project, remote)
+        if (exhausted_until := remote.exhausted_until()) > self._clock():
+            self._silent[self._client.account(project.name)] = int(exhausted_until * 1000)
+
+    def _say(self, entry: OutboxEntry, project: Project, remote: Remote) -> None:
+        payload = json.loads(entry.payload)
         match entry.kind:
             case "status":
-                self._send_status(project, payload)
+                remote.set_status(payload["sha"], payload["body"])
             case "comment":
-                self._send_comment(project, payload, repeated=entry.attempts > 1)
+                self._say_comment(entry, payload, remote)
             case "deployment":
-                self._send_deployment(project, payload, repeated=entry.attempts > 1)
+                self._say_deployment(entry, project, payload, remote)
 
-    def _send_status(self, project: Project, payload: dict[str, Any]) -> None:
-        commit = self._client.repository(project.name).get_commit(payload["sha"])
-        self._pace.note(self._clock())
-        commit.create_status(
-            payload["state"],
-            target_url=payload["target_url"],
-            description=payload["description"],
-            context=payload["context"],
-        )
-
-    def _send_comment(self, project: Project, payload: dict[str, Any], *, repeated: bool) -> None:
+    def _say_comment(self, entry: OutboxEntry, payload: dict[str, Any], remote: Remote) -> None:
         """Edit the one comment; create it where there is none."""
-        from github import UnknownObjectException
-
         pull_request = PullRequest.get_by_id(payload["pull_request_id"])
-        issue = self._client.repository(project.name).get_issue(payload["number"])
-        comment_id = pull_request.comment_id
-        if comment_id is None and repeated:
-            # The first attempt may have created it before its answer got lost.
-            comment_id = next(
-                (c.id for c in issue.get_comments() if payload["marker"] in (c.body or "")), None
-            )
-        self._pace.note(self._clock())
-        if comment_id is not None:
-            try:
-                issue.get_comment(comment_id).edit(payload["body"])
-            except UnknownObjectException:
-                pass  # somebody deleted it
-            else:
-                self._remember_comment(pull_request, comment_id)
-                return
-        self._remember_comment(pull_request, issue.create_comment(payload["body"]).id)
+        number, body = payload["number"], payload["body"]
+        known = pull_request.comment_id
+        if known is not None and remote.edit_comment(known, body):
+            return
+        # Its id was lost, or the answer to its creation; or somebody deleted it.
+        found = remote.find_comment(number, payload["marker"], self._client.login())
+        self._keep(entry)
+        if found is not None and remote.edit_comment(found, body):
+            self._remember_comment(pull_request, found)
+        elif payload["open"]:
+            self._remember_comment(pull_request, remote.create_comment(number, body))
 
     def _remember_comment(self, pull_request: PullRequest, comment_id: int) -> None:
-        if pull_request.comment_id != comment_id:
-            with self._database.write():
-                PullRequest.update(comment_id=comment_id).where(
-                    PullRequest.id == pull_request.id
-                ).execute()
+        with self._database.write():
+            PullRequest.update(comment_id=comment_id).where(
+                PullRequest.id == pull_request.id
+            ).execute()
 
-    def _send_deployment(
-        self, project: Project, payload: dict[str, Any], *, repeated: bool
+    def _say_deployment(
+        self, entry: OutboxEntry, project: Project, payload: dict[str, Any], remote: Remote
     ) -> None:
-        repository = self._client.repository(project.name)
         row = Deployment.get_by_id(payload["deployment_id"])
-        status = payload["status"]
-        remote_id = row.remote_id
-        if remote_id is None and status["state"] == "inactive":
-            return  # GitHub never heard of it, so it need not hear of its end
-        if remote_id is None and repeated:
-            found = repository.get_deployments(
-                sha=payload["sha"], environment=payload["environment"]
-            )
-            remote_id = next((deployment.id for deployment in found), None)
-        self._pace.note(self._clock())
+        environment, status = payload["environment"], payload["status"]
+        # What we remember is of the present environment; a preview that got into
+        # production since has to be looked for.
+        present = environment == row.environment
+        body = messages.deployment(
+            row.sha or "",
+            messages.environment_name(project.name, environment),
+            production=environment == "production",
+            own_id=row.id,
+        )
+        remote_id = row.remote_id if present else None
+        if remote_id is None and (not present or outbox.tried_before(entry)):
+            remote_id = remote.find_deployment(body["ref"], body["environment"], body["payload"])
         if remote_id is None:
-            remote_id = repository.create_deployment(
-                payload["sha"],
-                auto_merge=False,
-                required_contexts=[],
-                environment=payload["environment"],
-                transient_environment=not payload["production"],
-                production_environment=payload["production"],
-            ).id
-        if row.remote_id != remote_id:
+            if not present or status["state"] == "inactive":
+                return  # GitHub never heard of it, so it need not hear of its end
+            self._keep(entry)
+            remote_id = remote.create_deployment(body)
+        if present and row.remote_id != remote_id:
             with self._database.write():
-                Deployment.update(remote_id=remote_id).where(Deployment.id == row.id).execute()
-        self._pace.note(self._clock())
-        repository.get_deployment(remote_id).create_status(auto_inactive=False, **status)
+                Deployment.update(remote_id=remote_id).where(
+                    Deployment.id == row.id, Deployment.environment == environment
+                ).execute()
+        remote.set_deployment_status(remote_id, status)
 
-    def _refused(self, entry: OutboxEntry, project: Project, error: Exception) -> None:
+    def _keep(self, entry: OutboxEntry) -> None:
+        """Before something is created: two senders that do so would make two of it."""
+        with self._database.write():
+            if not outbox.renew(entry, self._now()):
+                raise Lost
+
+    def _refused(
+        self, entry: OutboxEntry, project: Project, account: str, error: Exception
+    ) -> None:
         """Try again later, or give up: by what GitHub said, or that it said nothing."""
         from github import GithubException
 
         text = f"{type(error).__name__}: {error}"[:500]
-        asked: float | None = None
+        delay = limits.backoff(entry.attempts)
         if isinstance(error, GithubException):
-            headers = dict(error.headers or {})
-            asked = delay_asked_for(error.status, headers, str(error), self._clock())
+            headers = error.headers or {}
+            asked = limits.delay_asked_for(error.status, headers, str(error), self._clock())
             if asked is not None:
-                self._silent_until = self._clock() + asked
-            elif error.status < 500 and error.status not in {401, 408}:
-                self._give_up(entry, project, error.status, text)
+                delay = asked
+                self._silent[account] = self._now() + int(asked * 1000)
+            elif limits.is_final(error.status):
+                self._give_up(entry, project, text)
                 return
-        elif not isinstance(error, OSError):  # requests' own errors are OSErrors
+        elif isinstance(error, UserError):
+            self._give_up(entry, project, text)
+            return
+        elif not isinstance(error, OSError | SystemFault):  # requests' own errors are OSErrors
             logger.exception("outbox entry %d cannot be sent", entry.id)
-        if self._milliseconds() - entry.created_at > _PATIENCE:
+        due_at = self._now() + int(delay * 1000)
+        if due_at - entry.created_at > _PATIENCE:
+            logger.warning("%s of %s is given up: %s", entry.kind, project.name, text)
             self._end(entry, OutboxState.DEAD, text)
             return
-        delay = asked if asked is not None else backoff(entry.attempts)
         logger.warning("%s of %s: %s; again in %.0f s", entry.kind, project.name, text, delay)
         with self._database.write():
-            outbox.postpone(entry, self._milliseconds(delay), text)
+            outbox.postpone(entry, due_at, text)
 
-    def _give_up(self, entry: OutboxEntry, project: Project, status: int, text: str) -> None:
+    def _give_up(self, entry: OutboxEntry, project: Project, text: str) -> None:
         logger.warning("%s of %s is refused for good: %s", entry.kind, project.name, text)
         self._end(entry, OutboxState.DEAD, text)
-        if status in {403, 404, 410} and entry.kind == "status":
+        if entry.kind == "status" and self._is_gone(project):
+            logger.warning("%s cannot be seen any more", project.name)
             with self._database.write():
-                Project.update(state="unreachable").where(Project.id == project.id).execute()
+                projects.set_state([project.name], "removed")
+
+    def _is_gone(self, project: Project) -> bool:
+        """A refused status may also mean that the token lacks a permission."""
+        from github import GithubException
+
+        from bot.github.remote import Remote
+
+        try:
+            return Remote(self._client.repository(project.name)).is_gone()
+        except (GithubException, OSError):
+            return False
 
     def _end(self, entry: OutboxEntry, state: OutboxState, error: str = "") -> None:
         with self._database.write():
-            outbox.end(entry, state, error)
+            outbox.end(entry, state, self._now(), error)
 
-    def _milliseconds(self, ahead: float = 0.0) -> int:
-        return int((self._clock() + ahead) * 1000)
+    def _now(self) -> int:
+        return int(self._clock() * 1000)

@@ -20,8 +20,11 @@ _OF_COMMIT = f"""{_FACTS} WHERE "deployments"."project_id" = ? AND "deployments"
 ORDER BY "builds"."created_at" DESC, "builds"."id" DESC LIMIT 1
 """
 _HEADED = """
-SELECT "id", "number" FROM "pull_requests"
-WHERE "project_id" = ? AND "head_sha" = ? AND "open" = ?
+SELECT id, number, open FROM pull_requests WHERE project_id = ? AND head_sha = ? ORDER BY number
+"""
+_PROPOSED = """
+SELECT 1 FROM pull_requests
+WHERE project_id = ? AND head_ref = ? AND open AND NOT fork LIMIT 1
 """
 
 
@@ -42,6 +45,15 @@ class Facts:
     project: str
 
 
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """A pull request, as far as its comment needs it."""
+
+    id: int
+    number: int
+    is_open: bool
+
+
 def of_build(build_id: str) -> Facts | None:
     return _facts(sql.first(_OF_BUILD, build_id))
 
@@ -51,9 +63,15 @@ def of_commit(project_id: int, sha: str) -> Facts | None:
     return _facts(sql.first(_OF_COMMIT, project_id, sha))
 
 
-def open_pull_requests(project_id: int, sha: str) -> list[tuple[int, int]]:
-    """(id, number) of the open pull requests whose head is `sha`."""
-    return [(row[0], row[1]) for row in sql.rows(_HEADED, project_id, sha, True)]
+def pull_requests(project_id: int, sha: str) -> list[Headed]:
+    """Those whose head is `sha`, closed ones too, the oldest first."""
+    found = sql.rows(_HEADED, project_id, sha)
+    return [Headed(row_id, number, bool(is_open)) for row_id, number, is_open in found]
+
+
+def is_proposed(project_id: int, branch: str) -> bool:
+    """Whether an open pull request proposes to merge this branch of the project's own."""
+    return sql.first(_PROPOSED, project_id, branch) is not None
 
 
 def pull_request(pull_request_id: int) -> PullRequest:

@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from bot.github.limits import Pace, backoff, delay_asked_for
+from bot.github import limits
+from bot.github.limits import HOUR, MINUTE, WRITES, backoff, delay_asked_for, is_final
 
 
 def test_writes_stay_below_eighty_a_minute_and_five_hundred_an_hour() -> None:
-    pace, time, written = Pace(), 0.0, []
-    while time < 7200:
-        wait = pace.wait(time)
-        if wait > 0:
-            time += wait
-            continue
-        pace.note(time)
-        written.append(time)
-        time += 0.01
-    for window, most in ((60, 80), (3600, 500)):
-        for start in written:
-            assert sum(start <= moment < start + window for moment in written) <= most
-    assert len(written) > 800
+    time, sent = 0, []
+    kinds = ["status", "comment", "deployment"]
+    while time < 2 * HOUR:
+        recent = [(kind, at) for kind, at in sent if at > time - HOUR]
+        free = [kind for kind in kinds if limits.wait(kind, recent, time) == 0]
+        if free:
+            sent.append((free[-1], time))
+        time += 1000
+    for window, most in ((MINUTE, 80), (HOUR, 500)):
+        for _, start in sent:
+            within = [WRITES[kind] for kind, at in sent if start <= at < start + window]
+            assert sum(within) <= most
+    assert {kind for kind, _ in sent} == set(kinds)
+    assert len(sent) > 600
+
+
+@pytest.mark.parametrize(
+    ("kind", "writes", "wait"),
+    [
+        ("status", 0, 0),
+        ("deployment", 47, 0),
+        ("deployment", 48, 60_000),
+        ("comment", 48, 0),
+        ("comment", 64, 60_000),
+        ("status", 64, 0),
+        ("status", 76, 60_000),
+        ("status", 77, 60_001),
+    ],
+)
+def test_what_matters_less_stops_earlier(kind: str, writes: int, wait: int) -> None:
+    written = [("status", 1000 + number) for number in range(writes)]
+    assert limits.wait(kind, written, 1000) == wait
 
 
 def test_backoff_doubles_and_is_bounded() -> None:
@@ -46,3 +66,14 @@ def test_what_a_refusal_asks_for(
     status: int, headers: dict[str, str], message: str, seconds: float | None
 ) -> None:
     assert delay_asked_for(status, headers, message, 1000.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [
+        *((status, True) for status in (400, 401, 403, 404, 410, 422)),
+        *((status, False) for status in (408, 409, 429, 500, 503)),
+    ],
+)
+def test_which_refusals_are_final(status: int, final: bool) -> None:
+    assert is_final(status) is final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -34,7 +33,7 @@ STATE = State(
         (BuildStatus.TIMED_OUT, "failure", "failure", STATE.log_url),
         (BuildStatus.ERRORED, "error", "error", STATE.log_url),
         (BuildStatus.CANCELLED, "error", "error", STATE.log_url),
-        (BuildStatus.SUPERSEDED, "error", "inactive", STATE.log_url),
+        (BuildStatus.SUPERSEDED, "success", "inactive", STATE.log_url),
     ],
 )
 def test_each_status_has_its_words(
@@ -61,17 +60,17 @@ def test_descriptions_are_one_line_of_at_most_140_characters() -> None:
 
 
 def test_the_environment_is_one_for_all_previews_of_a_project() -> None:
-    assert messages.environment_name(STATE) == "Preview \N{EN DASH} site"
-    assert messages.environment_name(replace(STATE, environment="production")) == "Production"
+    assert messages.environment_name("octo/site", "preview") == "Preview \N{EN DASH} site"
+    assert messages.environment_name("octo/site", "production") == "Production"
 
 
 def test_a_ready_comment_links_the_preview() -> None:
     assert messages.comment(STATE) == "\n".join(
         [
             "<!-- deploystack:octo/site -->",
-            "| Project | Status | Preview | Commit | Took |",
+            "| Project | Status | Preview | Commit | Duration |",
             "|---|---|---|---|---|",
-            "| octo/site | ✅ Ready ([log](https://p.test/builds/1)) "
+            "| `octo/site` | ✅ Ready ([log](https://p.test/builds/1)) "
             "| [Open](https://p.test/bbb/) | `bbbbbbbbbbbb` | 12.3 s |",
         ]
     )
@@ -82,24 +81,91 @@ def test_a_failed_comment_shows_no_preview_and_says_why() -> None:
     text = messages.comment(state)
     assert STATE.preview_url not in text
     assert "❌ The build failed" in text
-    assert "> npm ci ended with 1" in text
+    assert text.endswith("```text\nnpm ci ended with 1\n```")
 
 
-def test_strangers_texts_become_neither_markdown_nor_mentions() -> None:
-    state = replace(
-        STATE,
-        status=BuildStatus.FAILED,
-        error="@everyone <img src=x> [x](y) | `a`\n# big ![i](u)",
-    )
-    last = messages.comment(state).splitlines()[-1]
-    assert "@\u200beveryone" in last
-    left_bare = re.sub(r"\\.", "", last.removeprefix("> "))
-    assert not set(left_bare) & set("<>[]()|`#!*_")
+def test_a_superseded_commit_is_not_red_and_not_pending() -> None:
+    said = messages.commit_status(replace(STATE, status=BuildStatus.SUPERSEDED))
+    assert (said["state"], said["description"]) == ("success", "Superseded by a newer commit")
+
+
+STRANGER = "@everyone #1 <img src=x> [x](https://e.test) | `a` ```\n~~~\n# big\x1b[31m\x00\u202e"
+
+
+def test_strangers_lines_stay_within_their_code_block() -> None:
+    state = replace(STATE, status=BuildStatus.FAILED, error=STRANGER)
+    opening, *inside, closing = messages.comment(state).split("\n")[5:]
+    assert opening == "````text"
+    assert closing == "````"  # CommonMark: only a fence at least as long ends it
+    assert not any(line.lstrip().startswith("````") for line in inside)
+    assert "\x1b" not in "".join(inside)
+    assert "\u202e" not in "".join(inside)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("octo/site", "`octo/site`"),
+        ("a|b", "`a\\|b`"),
+        ("a`b", "`` a`b ``"),
+        ("``", "``` `` ```"),
+        ("one\ntwo", "`one two`"),
+        ("", "`-`"),
+    ],
+)
+def test_a_strangers_name_is_a_code_span_that_fits_a_table_cell(text: str, expected: str) -> None:
+    assert messages.code(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("project", "expected"),
+    [
+        ("octo/site", "<!-- deploystack:octo/site -->"),
+        ("octo/a--b", "<!-- deploystack:octo/a--b -->"),
+        ("x --> <b>", "<!-- deploystack:x -- b -->"),
+    ],
+)
+def test_nothing_in_a_projects_name_ends_the_marker(project: str, expected: str) -> None:
+    assert messages.marker(project) == expected
+
+
+def test_descriptions_hold_no_characters_that_github_refuses() -> None:
+    state = replace(STATE, status=BuildStatus.FAILED, error="\U0001f41b in größe … \x07日本")
+    assert messages.description(state) == "The build failed: ? in größe … 日本"
 
 
 def test_a_comment_stays_within_githubs_limit() -> None:
-    state = replace(STATE, status=BuildStatus.FAILED, error="x" * 200_000)
-    assert len(messages.comment(state)) < 2000
+    for text in ("x" * 200_000, "`" * 200_000, "|`" * 100_000):
+        state = replace(STATE, status=BuildStatus.FAILED, error=text, project=text)
+        assert len(messages.comment(state, closed=True)) < messages.LONGEST_COMMENT
+        assert messages.comment(state).startswith(messages.marker(text))
+
+
+def test_a_deployment_is_recognised_by_its_payload_and_waits_for_no_other_check() -> None:
+    assert messages.deployment("abc", "Production", production=True, own_id="dpl-1") == {
+        "ref": "abc",
+        "environment": "Production",
+        "auto_merge": False,
+        "required_contexts": [],
+        "transient_environment": False,
+        "production_environment": True,
+        "payload": {"deploystack": "dpl-1"},
+        "description": "DeployStack",
+    }
+
+
+def test_a_deployments_states_never_switch_others_off() -> None:
+    live = messages.deployment_status(STATE)
+    assert live == {
+        "state": "success",
+        "log_url": STATE.log_url,
+        "description": "Ready in 12.3 s",
+        "auto_inactive": False,
+        "environment_url": STATE.preview_url,
+    }
+    failed = messages.deployment_status(replace(STATE, status=BuildStatus.FAILED))
+    assert "environment_url" not in failed
+    assert messages.inactive("over")["auto_inactive"] is False
 
 
 def test_a_closed_pull_request_is_said_to_be_closed() -> None:

@@ -1,300 +1,468 @@
-"""From events to exact requests, and through whatever GitHub answers."""
+"""The outbox's sender, through whatever GitHub and the network answer."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 import requests
 from responses import RequestsMock
 
-from bot import events
-from bot.github import messages
+from bot.github import limits, messages
+from bot.models import outbox
 from bot.models.status import BuildStatus
 from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
-from tests.github.conftest import API, SHA, Desk, bodies
+from tests.github.conftest import API, LOGIN, ROOT, SHA, Desk, accept_all, bodies, sent, written
 
 MARKER = messages.marker("octo/site")
+STATUS = f"{API}/statuses/{SHA}"
 
 
-def accept_all(github: RequestsMock) -> None:
-    github.post(f"{API}/statuses/{SHA}", json={"id": 1}, status=201)
-    github.post(f"{API}/deployments", json={"id": 77}, status=201)
-    github.post(f"{API}/deployments/77/statuses", json={"id": 2}, status=201)
-    github.post(f"{API}/issues/7/comments", json={"id": 55, "body": ""}, status=201)
-    github.patch(f"{API}/issues/comments/55", json={"id": 55, "body": ""})
+@pytest.fixture
+def status(desk: Desk) -> Desk:
+    """A commit's `pending` waits to be told."""
+    desk.told(desk.request())
+    desk.keep("status")
+    return desk
 
 
-def test_a_build_is_told_from_pending_to_success(desk: Desk, github: RequestsMock) -> None:
-    accept_all(github)
+@pytest.fixture
+def comment(desk: Desk) -> Desk:
+    """A pull request's comment waits to be written."""
     desk.open_pull_request()
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
+    desk.told(desk.request(), BuildStatus.READY)
+    desk.keep("comment")
+    return desk
+
+
+@pytest.fixture
+def deployment(desk: Desk) -> Desk:
+    desk.told(desk.request(), BuildStatus.CLONING)
+    desk.keep("deployment")
+    return desk
+
+
+def test_a_server_error_is_retried_with_growing_delays(status: Desk, github: RequestsMock) -> None:
+    for _ in range(3):
+        github.post(STATUS, json={"message": "oops"}, status=502)
+    github.post(STATUS, json={"id": 1}, status=201)
+    waits = []
+    for _ in range(3):
+        due = status.deliver()
+        assert due is not None
+        waits.append(due / 1000 - status.time)
+        status.time = due / 1000
+    assert status.deliver() is None
+    for waited, expected in zip(waits, (2, 4, 8), strict=True):
+        assert 0.75 * expected < waited < 1.25 * expected
+    assert status.states("status") == ["sent"]
+
+
+@pytest.mark.parametrize(
+    "error", [requests.ConnectionError("no route"), requests.Timeout("slow")], ids=str
+)
+def test_a_network_error_is_retried(status: Desk, github: RequestsMock, error: Exception) -> None:
+    github.post(STATUS, body=error)
+    github.post(STATUS, json={"id": 1}, status=201)
+    due = status.deliver()
+    assert due is not None
+    assert str(error) in OutboxEntry.get().last_error
+    status.time = due / 1000
+    assert status.deliver() is None
+    assert status.states("status") == ["sent"]
+
+
+def test_after_hours_in_vain_an_entry_is_given_up(status: Desk, github: RequestsMock) -> None:
+    github.post(STATUS, body=requests.ConnectionError("no route"))
+    due: int | None = int(status.time * 1000)
+    while due is not None:
+        status.time = due / 1000
+        due = status.deliver()
+    entry = OutboxEntry.get()
+    assert (entry.state, "no route" in entry.last_error) == ("dead", True)
+    assert 5.5 * 3600 < status.time - entry.created_at / 1000 <= 6 * 3600
+    assert len(github.calls) < 60
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422])
+def test_what_github_refuses_for_good_ends_with_the_reason(
+    status: Desk, github: RequestsMock, code: int
+) -> None:
+    github.post(STATUS, json={"message": "No way"}, status=code)
+    github.get(API, json={"id": 1, "full_name": "octo/site"})
+    assert status.deliver() is None
+    entry = OutboxEntry.get()
+    assert (entry.state, "No way" in entry.last_error) == ("dead", True)
+    # The repository can be seen: it was the token that lacked a permission.
+    assert Project.get().state == "active"
+
+
+@pytest.mark.parametrize("code", [404, 410, 451])
+def test_a_repository_that_is_gone_shows_in_the_project(
+    status: Desk, github: RequestsMock, code: int
+) -> None:
+    github.post(STATUS, json={"message": "Not Found"}, status=404)
+    github.get(API, json={"message": "Gone"}, status=code)
+    assert status.deliver() is None
+    assert Project.get().state == "removed"
+
+
+def test_one_refused_entry_holds_up_no_other_commit(desk: Desk, github: RequestsMock) -> None:
+    for sha in (SHA, "c" * 40):
+        desk.told(desk.request(sha=sha, ref=sha[0]))
+    desk.keep("status")
+    github.post(STATUS, body=requests.Timeout("slow"))
+    github.post(f"{API}/statuses/{'c' * 40}", json={"id": 1}, status=201)
     desk.deliver()
-    desk.finish(asked.build_id, BuildStatus.READY)
-    desk.publish(events.BuildCompleted(asked.deployment_id, asked.build_id))
+    assert desk.states("status") == ["waiting", "sent"]
+
+
+def test_a_success_is_never_overtaken_by_its_pending(desk: Desk, github: RequestsMock) -> None:
+    github.post(STATUS, body=requests.Timeout("slow"))
+    github.post(STATUS, json={"id": 1}, status=201)
+    asked = desk.request()
+    desk.told(asked)
+    desk.deliver()
+    desk.told(asked, BuildStatus.READY)
+    desk.keep("status")
+    due = desk.deliver()  # the newer must not overtake the older, which is not due yet
+    assert desk.states("status") == ["waiting", "waiting"]
+    # The next look is when the older is due, not at once and for ever.
+    assert due == OutboxEntry.select().order_by(OutboxEntry.id).get().due_at
+    desk.time = due / 1000
     assert desk.deliver() is None
-    log = f"https://p.test/builds/{asked.build_id}"
-    pending, success = bodies(github, "POST", f"/statuses/{SHA}")
-    assert pending == {
-        "state": "pending",
-        "target_url": log,
-        "description": "Waiting to be built",
-        "context": "deploystack",
+    # Sending had failed, and the newer says all.
+    assert desk.states("status") == ["dropped", "sent"]
+    assert [body["state"] for body in bodies(github, "POST", f"/statuses/{SHA}")] == [
+        "pending",
+        "success",
+    ]
+
+
+def test_states_of_a_commit_are_told_one_by_one_while_they_are_news(
+    desk: Desk, github: RequestsMock
+) -> None:
+    accept_all(github)
+    asked = desk.request()
+    desk.told(asked)
+    desk.told(asked, BuildStatus.READY)
+    desk.keep("status")
+    desk.deliver()
+    assert desk.states("status") == ["sent", "sent"]
+
+
+def test_of_old_news_only_the_newest_is_told(desk: Desk, github: RequestsMock) -> None:
+    accept_all(github)
+    asked = desk.request()
+    desk.told(asked)
+    desk.told(asked, BuildStatus.READY)
+    desk.keep("status")
+    desk.deliver_later(60)
+    assert desk.states("status") == ["dropped", "sent"]
+
+
+SLOW_DOWN = {"message": "You have exceeded a secondary rate limit"}
+REFUSALS: list[tuple[int, dict[str, str], Callable[[float], float]]] = [
+    (403, {"Retry-After": "120"}, lambda time: time + 120),
+    (429, {"Retry-After": "90"}, lambda time: time + 90),
+    (429, {}, lambda time: time + 60),
+    (403, {}, lambda time: time + 60),
+    (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4000000000"}, lambda _: 4e9),
+]
+
+
+@pytest.mark.parametrize(("code", "headers", "until"), REFUSALS, ids=str)
+def test_a_rate_limit_silences_everything_for_as_long_as_github_says(
+    status: Desk,
+    github: RequestsMock,
+    code: int,
+    headers: dict[str, str],
+    until: Callable[[float], float],
+) -> None:
+    status.time = min(status.time, 3_999_999_000.0)
+    if "X-RateLimit-Reset" in headers:
+        status.time = 3_999_999_000.0  # a thousand seconds before the reset
+        OutboxEntry.update(created_at=int(status.time * 1000)).execute()
+    expected = until(status.time)
+    github.post(STATUS, json=SLOW_DOWN, status=code, headers=headers)
+    github.post(STATUS, json={"id": 1}, status=201)
+    due = status.deliver()
+    assert due is not None
+    assert abs(due / 1000 - expected) < 0.01
+    # Something else comes up: it must wait too, whatever it is.
+    status.told(status.request(sha="c" * 40, ref="other"))
+    status.keep("status")
+    OutboxEntry.update(due_at=0).where(OutboxEntry.due_at < due).execute()
+    status.time = expected - 1
+    assert status.deliver() == due
+    assert len(github.calls) == 1
+    github.post(f"{API}/statuses/{'c' * 40}", json={"id": 1}, status=201)
+    status.time = expected + 0.1
+    assert status.deliver() is None
+    assert status.states("status") == ["sent", "sent"]
+    # Waiting for a limit is no attempt.
+    assert [entry.attempts for entry in OutboxEntry.select().order_by(OutboxEntry.id)] == [2, 1]
+
+
+def test_when_the_last_request_of_the_hour_is_spent_the_next_waits_for_the_reset(
+    desk: Desk, github: RequestsMock
+) -> None:
+    reset = int(desk.time) + 1800
+    spent = {
+        "X-RateLimit-Limit": "5000",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(reset),
     }
-    assert (success["state"], success["target_url"]) == ("success", f"https://p.test/{SHA}/")
-    assert bodies(github, "POST", "/deployments") == [
-        {
-            "ref": SHA,
-            "auto_merge": False,
-            "required_contexts": [],
-            "environment": "Preview \N{EN DASH} site",
-            "transient_environment": True,
-            "production_environment": False,
-        }
-    ]
-    queued, live = bodies(github, "POST", "/deployments/77/statuses")
-    assert (queued["state"], queued["auto_inactive"]) == ("queued", False)
-    assert live["state"] == "success"
-    assert live["environment_url"] == f"https://p.test/{SHA}/"
-    assert live["auto_inactive"] is False
-    assert [b["body"].partition("\n")[0] for b in bodies(github, "POST", "/issues/7/comments")] == [
-        MARKER
-    ]
-    (edited,) = bodies(github, "PATCH", "/issues/comments/55")
-    assert "✅ Ready" in edited["body"]
-    assert PullRequest.get().comment_id == 55
-    assert Deployment.get().remote_id == 77
-    assert github.calls[0].request.headers["Authorization"] == "token ghp_x"
-    # Nothing but these: no look-ups before a write.
-    assert {call.request.method for call in github.calls} == {"POST", "PATCH"}
+    github.post(STATUS, json={"id": 1}, status=201, headers=spent)
+    for sha in (SHA, "c" * 40):
+        desk.told(desk.request(sha=sha, ref=sha[0]))
+    desk.keep("status")
+    assert desk.deliver() == reset * 1000
+    assert len(github.calls) == 1
 
 
-def test_a_failed_build_edits_the_comment_so_that_no_old_ready_stays(
-    desk: Desk, github: RequestsMock
-) -> None:
+def test_no_minute_sees_more_writes_than_github_allows(desk: Desk, github: RequestsMock) -> None:
+    shas = [f"{number:040x}" for number in range(1, 101)]
+    for sha in shas:
+        github.post(f"{API}/statuses/{sha}", json={"id": 1}, status=201)
+        desk.told(desk.request(sha=sha, ref=sha))
+    desk.keep("status")
+    start = desk.time
+    due = desk.deliver()
+    most = limits.ALLOWED["status"][0]
+    assert desk.states("status").count("sent") == most
+    assert due is not None
+    assert abs(due / 1000 - (start + 60)) < 0.01
+    desk.time = due / 1000
+    assert desk.deliver() is None
+    assert desk.states("status").count("sent") == 100
+
+
+def test_what_was_sent_before_a_restart_counts(desk: Desk, github: RequestsMock) -> None:
     accept_all(github)
-    pull_request = desk.open_pull_request()
-    PullRequest.update(comment_id=55).where(PullRequest.id == pull_request.id).execute()
-    asked = desk.request()
-    desk.finish(asked.build_id, BuildStatus.FAILED, "npm run build ended with 1")
-    desk.publish(events.BuildFailed(asked.deployment_id, asked.build_id))
+    desk.open_pull_request(comment_id=55)
+    desk.told(desk.request(), BuildStatus.READY)
+    desk.keep("comment")
+    time = int(desk.time * 1000)
+    for number in range(limits.ALLOWED["comment"][0]):
+        OutboxEntry.create(
+            project=desk.project_id,
+            kind="status",
+            key=f"earlier:{number}",
+            payload="{}",
+            state="sent",
+            due_at=time - 30_000,
+            created_at=time,
+        )
+    assert desk.deliver() == time + 30_000
+    assert len(github.calls) == 0
+    desk.time += 31
     desk.deliver()
-    (edited,) = bodies(github, "PATCH", "/issues/comments/55")
-    assert "❌ The build failed" in edited["body"]
-    assert "npm run build ended with 1" in edited["body"]
+    assert desk.states("comment") == ["sent"]
 
 
-def test_comment_edits_are_coalesced_into_the_newest(desk: Desk, github: RequestsMock) -> None:
+def test_statuses_go_first(desk: Desk, github: RequestsMock) -> None:
     accept_all(github)
-    desk.open_pull_request()
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    desk.publish(events.BuildStarted(asked.deployment_id, asked.build_id))
-    desk.finish(asked.build_id, BuildStatus.READY)
-    desk.publish(events.BuildCompleted(asked.deployment_id, asked.build_id))
+    desk.open_pull_request(comment_id=55)
+    desk.told(desk.request(), BuildStatus.READY)
+    OutboxEntry.update(due_at=0).where(OutboxEntry.kind != "status").execute()
     desk.deliver()
-    (created,) = bodies(github, "POST", "/issues/7/comments")
-    assert "✅ Ready" in created["body"]
-    assert desk.states("comment") == ["dropped", "dropped", "sent"]
-    assert desk.states("status") == ["sent", "sent", "sent"]
+    assert [path for _, path in sent(github)] == [
+        f"/statuses/{SHA}",
+        "/issues/comments/55",
+        "/deployments",
+        "/deployments/77/statuses",
+    ]
 
 
-def test_the_comment_has_an_off_switch(desk: Desk, github: RequestsMock) -> None:
-    from dataclasses import replace
-
-    from bot.events import Bus
-    from bot.github.report import Reporter
-
-    desk.bus = Bus()
-    Reporter(replace(desk.settings, GITHUB_COMMENTS=False), enabled=True).subscribe(desk.bus)
-    desk.open_pull_request()
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    assert desk.states("comment") == []
-    assert len(desk.states("status")) == 1
-
-
-def test_a_comment_whose_answer_got_lost_is_found_again_by_its_marker(
-    desk: Desk, github: RequestsMock
+def test_a_comment_whose_answer_got_lost_is_found_and_not_written_twice(
+    comment: Desk, github: RequestsMock
 ) -> None:
+    github.get(f"{ROOT}/user", json={"login": LOGIN})
+    github.get(f"{API}/issues/7/comments", json=[])
     github.post(f"{API}/issues/7/comments", body=requests.ConnectionError("reset"))
-    found = [{"id": 1, "body": "mine"}, {"id": 55, "body": f"{MARKER}\n| old |"}]
-    github.get(f"{API}/issues/7/comments", json=found)
-    github.patch(f"{API}/issues/comments/55", json={"id": 55, "body": ""})
-    _only_comment(desk)
-    desk.deliver()
-    desk.time += 60
-    desk.deliver()
+    due = comment.deliver()
+    assert due is not None
+    github.replace("GET", f"{API}/issues/7/comments", json=[written(55, f"{MARKER}\n| old |")])
+    github.patch(f"{API}/issues/comments/55", json={"id": 55})
+    comment.time = due / 1000
+    assert comment.deliver() is None
     assert len(bodies(github, "POST", "/issues/7/comments")) == 1
     assert len(bodies(github, "PATCH", "/issues/comments/55")) == 1
     assert PullRequest.get().comment_id == 55
 
 
-def test_a_comment_that_somebody_deleted_is_made_anew(desk: Desk, github: RequestsMock) -> None:
-    github.patch(f"{API}/issues/comments/55", json={"message": "Not Found"}, status=404)
-    github.post(f"{API}/issues/7/comments", json={"id": 56, "body": ""}, status=201)
-    _only_comment(desk)
+def test_a_comment_on_the_second_page_is_found(comment: Desk, github: RequestsMock) -> None:
+    github.get(f"{ROOT}/user", json={"login": LOGIN})
+    url = f"{API}/issues/7/comments"
+    others = [written(number, "hello") for number in range(100)]
+    # GitHub's own links do not name the port.
+    link = {"Link": f'<{url.replace(":443", "")}?per_page=100&page=2>; rel="next"'}
+    github.get(url, json=others, headers=link)
+    github.get(url, json=[written(155, f"{MARKER}\n| old |")])
+    github.patch(f"{API}/issues/comments/155", json={"id": 155})
+    comment.deliver()
+    assert PullRequest.get().comment_id == 155
+
+
+@pytest.mark.parametrize(("code", "text"), [(404, "Not Found"), (403, "Must be its author")])
+def test_a_comment_that_was_deleted_or_is_anothers_by_now_is_written_anew(
+    comment: Desk, github: RequestsMock, code: int, text: str
+) -> None:
     PullRequest.update(comment_id=55).execute()
-    desk.deliver()
+    github.get(f"{ROOT}/user", json={"login": LOGIN})
+    github.patch(f"{API}/issues/comments/55", json={"message": text}, status=code)
+    github.get(f"{API}/issues/7/comments", json=[])
+    github.post(f"{API}/issues/7/comments", json={"id": 56}, status=201)
+    comment.deliver()
     assert PullRequest.get().comment_id == 56
 
 
-def _only_comment(desk: Desk) -> None:
-    desk.open_pull_request()
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    OutboxEntry.delete().where(OutboxEntry.kind != "comment").execute()
+def test_a_rate_limit_on_an_edit_is_no_deleted_comment(comment: Desk, github: RequestsMock) -> None:
+    PullRequest.update(comment_id=55).execute()
+    github.patch(f"{API}/issues/comments/55", json=SLOW_DOWN, status=403)
+    comment.deliver()
+    assert sent(github) == [("PATCH", "/issues/comments/55")]
+    assert comment.states("comment") == ["waiting"]
+    assert PullRequest.get().comment_id == 55
 
 
-def _only_status(desk: Desk) -> None:
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    OutboxEntry.delete().where(OutboxEntry.kind != "status").execute()
-
-
-def test_a_server_error_is_retried_with_growing_delays(desk: Desk, github: RequestsMock) -> None:
-    for _ in range(2):
-        github.post(f"{API}/statuses/{SHA}", json={"message": "oops"}, status=502)
-    github.post(f"{API}/statuses/{SHA}", json={"id": 1}, status=201)
-    _only_status(desk)
-    waits = []
-    for _ in range(2):
-        due = desk.deliver()
-        assert due is not None
-        waits.append(due / 1000 - desk.time)
-        desk.time = due / 1000
-    assert desk.deliver() is None
-    assert 1.5 < waits[0] < 2.5
-    assert 3 < waits[1] < 5
-    assert desk.states("status") == ["sent"]
-
-
-def test_a_retried_status_that_a_newer_one_replaced_is_dropped(
-    desk: Desk, github: RequestsMock
+def test_a_locked_pull_request_ends_its_comment_and_nothing_else(
+    comment: Desk, github: RequestsMock
 ) -> None:
-    github.post(f"{API}/statuses/{SHA}", body=requests.Timeout("slow"))
-    github.post(f"{API}/statuses/{SHA}", json={"id": 1}, status=201)
-    _only_status(desk)
-    desk.deliver()
-    build_id = desk.request().build_id
-    desk.finish(build_id, BuildStatus.READY)
-    desk.publish(events.BuildCompleted(Deployment.get().id, build_id))
-    OutboxEntry.delete().where(OutboxEntry.kind != "status").execute()
-    desk.deliver()  # the newer must not overtake the older, which is not due yet
-    assert desk.states("status") == ["waiting", "waiting"]
-    desk.time += 10
-    desk.deliver()
-    assert desk.states("status") == ["dropped", "sent"]
-    assert bodies(github, "POST", f"/statuses/{SHA}")[-1]["state"] == "success"
+    github.get(f"{ROOT}/user", json={"login": LOGIN})
+    github.get(f"{API}/issues/7/comments", json=[])
+    github.post(f"{API}/issues/7/comments", json={"message": "Issue is locked"}, status=403)
+    assert comment.deliver() is None
+    assert comment.states("comment") == ["dead"]
+    assert Project.get().state == "active"
 
 
-def test_a_rate_limit_silences_everything_for_as_long_as_github_says(
-    desk: Desk, github: RequestsMock
+def test_a_sender_that_died_after_githubs_answer_makes_no_second_comment(
+    comment: Desk, github: RequestsMock
 ) -> None:
-    headers = {"Retry-After": "120"}
-    github.post(f"{API}/statuses/{SHA}", json={"message": "slow"}, status=403, headers=headers)
-    github.post(f"{API}/statuses/{SHA}", json={"id": 1}, status=201)
-    _only_status(desk)
-    due = desk.deliver()
-    assert due == int((desk.time + 120) * 1000)
-    desk.time += 119
-    assert desk.deliver() == due
-    assert len(github.calls) == 1
-    desk.time += 1.5
-    assert desk.deliver() is None
-    assert desk.states("status") == ["sent"]
-
-
-def test_a_repository_that_is_gone_ends_the_entry_and_shows_in_the_project(
-    desk: Desk, github: RequestsMock
-) -> None:
-    github.post(f"{API}/statuses/{SHA}", json={"message": "Not Found"}, status=404)
-    _only_status(desk)
-    assert desk.deliver() is None
-    entry = OutboxEntry.get()
-    assert (entry.state, "Not Found" in entry.last_error) == ("dead", True)
-    assert Project.get().state == "unreachable"
-
-
-def test_after_hours_in_vain_an_entry_is_given_up(desk: Desk, github: RequestsMock) -> None:
-    github.post(f"{API}/statuses/{SHA}", body=requests.ConnectionError("no route"))
-    _only_status(desk)
-    due: int | None = int(desk.time * 1000)
-    while due is not None:
-        desk.time = due / 1000
-        due = desk.deliver()
-    assert desk.states("status") == ["dead"]
-    assert 6 * 3600 <= desk.time - OutboxEntry.get().created_at / 1000
-
-
-def test_an_entry_whose_sender_died_is_taken_up_by_another(
-    desk: Desk, github: RequestsMock
-) -> None:
-    from bot.models import outbox
-
     accept_all(github)
-    _only_status(desk)
-    with desk.database.write():
-        assert outbox.claim_due(int(desk.time * 1000)) is not None
-    desk.deliver()
-    assert desk.states("status") == ["sending"]
-    desk.time += outbox.LEASE / 1000 + 1
-    desk.deliver()
-    assert desk.states("status") == ["sent"]
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt  # as abrupt as it gets within one process
+
+    comment.sender._remember_comment = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        comment.deliver()
+    del comment.sender._remember_comment
+    assert comment.states("comment") == ["sending"]
+    assert comment.deliver() is None  # somebody may still hold it
+    github.replace("GET", f"{API}/issues/7/comments", json=[written(55, f"{MARKER}\n| old |")])
+    comment.time += outbox.LEASE / 1000 + 1
+    comment.deliver()
+    assert comment.states("comment") == ["sent"]
+    assert len(bodies(github, "POST", "/issues/7/comments")) == 1
+    assert PullRequest.get().comment_id == 55
+
+
+def test_a_sender_that_was_too_slow_creates_nothing(comment: Desk, github: RequestsMock) -> None:
+    def take_over(_: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        # While we look for the comment, our lease ends and another takes the entry.
+        late = int(comment.time * 1000) + outbox.LEASE + 1
+        with comment.database.write():
+            assert outbox.claim_due(late) is not None
+        return 200, {}, json.dumps([])
+
+    github.get(f"{ROOT}/user", json={"login": LOGIN})
+    github.add_callback("GET", f"{API}/issues/7/comments", callback=take_over)
+    comment.deliver()
+    assert bodies(github, "POST", "/issues/7/comments") == []
+    # It is the other's to end.
+    assert comment.states("comment") == ["sending"]
+    assert OutboxEntry.get().attempts == 2
 
 
 def test_a_deployment_whose_answer_got_lost_is_not_created_twice(
-    desk: Desk, github: RequestsMock
+    deployment: Desk, github: RequestsMock
 ) -> None:
     github.post(f"{API}/deployments", body=requests.ConnectionError("reset"))
-    github.get(f"{API}/deployments", json=[{"id": 77}])
+    due = deployment.deliver()
+    assert due is not None
+    listed = [
+        {"id": 70, "payload": "somebody else's"},
+        {"id": 77, "payload": {"deploystack": Deployment.get().id}},
+    ]
+    github.get(f"{API}/deployments", json=listed)
     github.post(f"{API}/deployments/77/statuses", json={"id": 2}, status=201)
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    OutboxEntry.delete().where(OutboxEntry.kind != "deployment").execute()
-    desk.deliver()
-    desk.time += 60
-    desk.deliver()
+    deployment.time = due / 1000
+    assert deployment.deliver() is None
+    assert sent(github)[1] == (
+        "GET",
+        f"/deployments?environment=Preview+%E2%80%93+site&per_page=100&sha={SHA}",
+    )
     assert len(bodies(github, "POST", "/deployments")) == 1
     assert Deployment.get().remote_id == 77
-    assert desk.states("deployment") == ["sent"]
 
 
-def test_a_closed_pull_request_makes_its_deployments_inactive(
-    desk: Desk, github: RequestsMock
+def test_a_dropped_attempt_is_remembered_by_its_successor(desk: Desk, github: RequestsMock) -> None:
+    asked = desk.request()
+    desk.told(asked, BuildStatus.CLONING)
+    with desk.database.write():  # a sender takes it, and dies after GitHub's answer
+        OutboxEntry.update(due_at=0).where(OutboxEntry.kind == "deployment").execute()
+        OutboxEntry.delete().where(OutboxEntry.kind != "deployment").execute()
+        assert outbox.claim_due(int(desk.time * 1000)) is not None
+    desk.told(asked, BuildStatus.READY)
+    desk.keep("deployment")
+    github.get(
+        f"{API}/deployments", json=[{"id": 77, "payload": {"deploystack": asked.deployment_id}}]
+    )
+    github.post(f"{API}/deployments/77/statuses", json={"id": 2}, status=201)
+    desk.time += outbox.LEASE / 1000 + 1
+    desk.deliver()
+    assert desk.states("deployment") == ["dropped", "sent"]
+    assert bodies(github, "POST", "/deployments") == []
+    assert bodies(github, "POST", "/deployments/77/statuses")[0]["state"] == "success"
+
+
+def test_a_deployment_is_created_once_though_its_status_is_refused(
+    deployment: Desk, github: RequestsMock
 ) -> None:
-    accept_all(github)
-    pull_request = desk.open_pull_request()
-    asked = desk.request()
-    desk.finish(asked.build_id, BuildStatus.READY)
-    desk.publish(events.BuildCompleted(asked.deployment_id, asked.build_id))
-    desk.deliver()
-    PullRequest.update(open=False).execute()
-    desk.publish(events.PullRequestClosed(pull_request.id))
-    desk.deliver()
-    last = bodies(github, "POST", "/deployments/77/statuses")[-1]
-    assert (last["state"], last["auto_inactive"]) == ("inactive", False)
-    assert "closed" in bodies(github, "PATCH", "/issues/comments/55")[-1]["body"]
+    github.post(f"{API}/deployments", json={"id": 77}, status=201)
+    github.post(f"{API}/deployments/77/statuses", json={"message": "oops"}, status=500)
+    github.post(f"{API}/deployments/77/statuses", json={"id": 2}, status=201)
+    due = deployment.deliver()
+    assert due is not None
+    deployment.time = due / 1000
+    assert deployment.deliver() is None
+    assert len(bodies(github, "POST", "/deployments")) == 1
 
 
-def test_repositories_of_this_machine_are_never_reported(desk: Desk) -> None:
-    Project.update(name="_local/demo").execute()
-    asked = desk.request()
-    desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    assert OutboxEntry.select().count() == 0
+def test_a_renamed_repository_is_told_under_its_new_name(
+    status: Desk, github: RequestsMock
+) -> None:
+    moved = {"message": "Moved Permanently", "url": f"{ROOT}/repositories/9/statuses/{SHA}"}
+    github.post(STATUS, json=moved, status=307)
+    github.get(API, status=301, headers={"Location": f"{ROOT}/repositories/9"})
+    github.get(f"{ROOT}/repositories/9", json={"id": 9, "full_name": "octo/new"})
+    github.post(f"{ROOT}/repos/octo/new/statuses/{SHA}", json={"id": 1}, status=201)
+    assert status.deliver() is None
+    assert status.states("status") == ["sent"]
 
 
-def test_without_credentials_the_line_goes_to_the_log(desk: Desk, caplog: object) -> None:
-    import logging
+def test_an_unexpected_failure_is_logged_and_retried(
+    status: Desk, github: RequestsMock, caplog: pytest.LogCaptureFixture
+) -> None:
+    github.post(STATUS, body="<html>not JSON", status=200)
+    github.get(API, body="<html>not JSON", status=200)
+    assert status.deliver() is not None
+    assert "cannot be sent" in caplog.text
+    assert status.states("status") == ["waiting"]
 
-    import pytest
 
-    from bot.events import Bus
-    from bot.github.report import Reporter
+def test_no_transaction_is_open_while_github_is_asked(status: Desk, github: RequestsMock) -> None:
+    open_transactions = []
 
-    assert isinstance(caplog, pytest.LogCaptureFixture)
-    desk.bus = Bus()
-    Reporter(desk.settings, enabled=False).subscribe(desk.bus)
-    asked = desk.request()
-    with caplog.at_level(logging.INFO, "bot.github.report"):
-        desk.publish(events.DeploymentCreated(asked.deployment_id, asked.build_id))
-    assert OutboxEntry.select().count() == 0
-    assert "octo/site bbbbbbbbbbbb: Waiting to be built" in caplog.text
+    def look(_: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        open_transactions.append(OutboxEntry._meta.database.in_transaction())
+        return 201, {}, '{"id": 1}'
+
+    github.add_callback("POST", STATUS, callback=look)
+    status.deliver()
+    assert open_transactions == [False]
