@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.models import sql
+from bot.models.addresses import address
 from bot.models.ids import now
 from bot.models.status import AliasKind
 from bot.models.tables import Deployment, Project, PullRequest
@@ -201,8 +202,10 @@ def _numbers_headed(project_id: int, sha: str) -> list[int]:
 
 
 _POINT_ALIAS = """
-INSERT INTO aliases (project_id, kind, name, deployment_id, updated_at) VALUES (?, ?, ?, ?, ?)
+INSERT INTO aliases (project_id, kind, name, address, deployment_id, updated_at)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (project_id, kind, name) DO UPDATE SET
+    address = excluded.address,
     deployment_id = excluded.deployment_id, updated_at = excluded.updated_at
 """
 _HEADS = "SELECT name FROM refs WHERE project_id = ? AND sha = ? AND NOT deleted"
@@ -210,7 +213,9 @@ _HEADS = "SELECT name FROM refs WHERE project_id = ? AND sha = ? AND NOT deleted
 
 def point_alias(project_id: int, kind: AliasKind, name: str, deployment_id: str) -> None:
     """Make a name lead to a deployment, wherever it led before."""
-    sql.execute(_POINT_ALIAS, project_id, kind, name, deployment_id, now())
+    found = sql.first("SELECT name FROM projects WHERE id = ?", project_id)
+    where = address(kind, name, found[0] if found is not None else "")
+    sql.execute(_POINT_ALIAS, project_id, kind, name, where, deployment_id, now())
 
 
 def point_aliases(deployment_id: str) -> None:

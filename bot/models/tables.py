@@ -165,6 +165,8 @@ class Alias(Table):
     project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
     kind = pw.TextField()
     name = pw.TextField()
+    # What it is found by in a host name or path (`bot.models.addresses`).
+    address = pw.TextField(default="", index=True)
     deployment_id: str
     deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
     updated_at = pw.BigIntegerField()

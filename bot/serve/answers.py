@@ -43,6 +43,14 @@ class Answers:
         self._store = store
         self._bodies = bodies
 
+    def is_bound(self, site: Site) -> bool:
+        """Whether a site's start page names the base path that it was built for."""
+        if site.bound is None:
+            entry = site.entry("index.html")
+            body = self._bodies.get(entry.digest, entry.size) if entry is not None else None
+            site.bound = site.base != "/" and site.base.encode() in (body or b"")
+        return site.bound
+
     def file(
         self,
         environ: Environ,

@@ -21,6 +21,7 @@ from bot.serve import pages
 from bot.serve.address import (
     FULL_KEY,
     SHA_PREFIX,
+    alias_path,
     base_of_referer,
     decoded,
     host_name,
@@ -30,13 +31,19 @@ from bot.serve.address import (
 from bot.serve.answers import Answers, Environ, StartResponse, WsgiApplication, page, redirect
 from bot.serve.answers import redirect_to as redirect_elsewhere
 from bot.serve.bodies import Bodies
-from bot.serve.resolve import Sites
+from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
 from bot.serve.visit import Visit
 from bot.settings import Settings
 from bot.storage.store import Store
 
 _NO_STORE = ("Cache-Control", "no-store")
+# A host given by its number is never a custom domain.
+_ADDRESS = re.compile(r"[0-9.]+|\[[0-9a-f:.]+\]")
+_NO_ALIAS = (
+    "No deployment of this branch is live. Addresses of this form are "
+    "/~/<project>/<branch>/, with everything but letters and digits written as a hyphen."
+)
 _PORT = re.compile(r":[0-9]+$")
 
 
@@ -50,7 +57,12 @@ class Previews:
         self._bus = bus
         self._fallback = fallback
         self._domain = settings.PREVIEW_DOMAIN.lower()
+        own = urlsplit(settings.PUBLIC_URL)
+        self._own_hosts = frozenset(
+            {"", "localhost", own.netloc.lower(), own.hostname or "", self._domain, settings.HOST}
+        )
         changes = queries.Changes()
+        self._aliases = Aliases(queries.by_alias, changes.version)
         half = settings.PREVIEW_CACHE_SIZE // 2
         self._sites = Sites(store, queries.by_key, changes.version, half)
         self._answers = Answers(store, Bodies(store, half))
@@ -59,11 +71,14 @@ class Previews:
         path = environ.get("PATH_INFO") or "/"
         if not path.isascii():
             path = decoded(path)
-        if self._domain:
-            label = label_of(host_name(environ.get("HTTP_HOST", "")), self._domain)
-            if label:
-                return self._by_host(environ, start_response, label, path)
+        host = environ.get("HTTP_HOST", "")
+        if host not in self._own_hosts:
+            site_key = self._key_of_host(host)
+            if site_key:
+                return self._by_host(environ, start_response, site_key, path)
         key, slash, rest = path[1:].partition("/")
+        if key == "~":
+            return self._by_alias(environ, start_response, path)
         site = self._sites.ready(key)
         if site is None and FULL_KEY.fullmatch(key) is None:
             return self._not_a_key(environ, start_response, path, key, rest)
@@ -77,19 +92,53 @@ class Previews:
             return self._to_host(visit, key)
         return visit.to(site)
 
+    def _key_of_host(self, header: str) -> str:
+        """The key that a Host header means; empty: it is the bot's own, or nobody's."""
+        host = host_name(header)
+        if host in self._own_hosts or _ADDRESS.fullmatch(host):
+            return ""
+        label = label_of(host, self._domain) if self._domain else ""
+        if not label:
+            return self._aliases.find(host)
+        if FULL_KEY.fullmatch(label):
+            return label
+        return self._aliases.find(label) or label
+
     def _by_host(
-        self, environ: Environ, start_response: StartResponse, label: str, path: str
+        self, environ: Environ, start_response: StartResponse, key: str, path: str
     ) -> Iterable[bytes]:
-        """`<sha>.<domain>`: the site begins at `/`."""
+        """`<sha>.<domain>`, an alias's or a custom domain: the site begins at `/`."""
         visit = Visit(self._answers, environ, start_response, "/", path[1:])
-        if FULL_KEY.fullmatch(label) is None:
+        if FULL_KEY.fullmatch(key) is None:
             return visit.page(404, _unknown())
-        site = self._site(label)
+        site = self._site(key)
         if site is None:
-            return self._unserved(label, visit)
+            return self._unserved(key, visit)
         # A build made for `/<sha>/` asks for its parts there, on its own host too.
         if site.base != "/" and path.startswith(site.base):
             visit.base, visit.path = site.base, path[len(site.base) :]
+        return visit.to(site)
+
+    def _by_alias(
+        self, environ: Environ, start_response: StartResponse, path: str
+    ) -> Iterable[bytes]:
+        """`/~/<project>/<branch>/…`: whatever the alias leads to now."""
+        alias = alias_path(path)
+        if alias is None:
+            return self._fallback(environ, start_response)
+        if not alias.slash:
+            return redirect(environ, start_response, quoted(alias.base), 308)
+        key = self._aliases.find(alias.address)
+        visit = Visit(self._answers, environ, start_response, quoted(alias.base), alias.rest)
+        if not key:
+            return visit.page(404, pages.page("Not found", _NO_ALIAS))
+        site = self._site(key)
+        if site is None:
+            return self._unserved(key, visit)
+        if self._answers.is_bound(site):
+            # Its own links and routes are made for its base path, and for that alone.
+            target = site.base + quoted(alias.rest)
+            return redirect(environ, start_response, target, 302, [_NO_STORE])
         return visit.to(site)
 
     def _to_host(self, visit: Visit, key: str) -> Iterable[bytes]:
@@ -169,6 +218,8 @@ class Previews:
         if target is None or worker or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return self._fallback(environ, start_response)
         key, base = target
+        if base.startswith("/~/"):
+            key = self._aliases.find(key)
         site = self._site(key)
         if site is None or site.find(path[1:]) is None:
             return self._fallback(environ, start_response)

@@ -151,3 +151,31 @@ class Sites:
     def _drop(self, kept: _Kept) -> None:
         if self._by_id.pop(kept.site.deployment_id, None) is not None:
             self._used -= kept.site.memory
+
+
+class Aliases:
+    """From an alias's address to the deployment that it leads to at this moment.
+
+    Whether the database has changed costs microseconds to know, and is asked each time:
+    a moved alias is seen by the very next request, in whichever process.
+    """
+
+    _MOST = 10_000
+
+    def __init__(self, find: Callable[[str], str], version: Callable[[], int | None]) -> None:
+        self._find = find
+        self._version = version
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def find(self, address: str) -> str:
+        """The deployment's id; empty: no such alias."""
+        version = self._version()
+        known = self._known.get(address)
+        if known is not None and known[0] == version:
+            return known[1]
+        found = self._find(address)
+        if version is not None:
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            self._known[address] = version, found
+        return found

@@ -73,6 +73,8 @@ class Site:
         self.found = found
         self.deployment_id = manifest.deployment
         self.base = manifest.base
+        # Whether its pages work under `base` alone; found out when it matters.
+        self.bound: bool | None = None
         self.modified = manifest.created_at // 1000
         self.compressed = manifest.compressed
         self.rules = rules

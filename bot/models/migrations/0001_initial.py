@@ -125,6 +125,7 @@ class Alias(Table):
     project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
     kind = pw.TextField()
     name = pw.TextField()
+    address = pw.TextField(default="", index=True)
     deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
     updated_at = pw.BigIntegerField()
 
