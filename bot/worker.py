@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -44,6 +45,8 @@ _RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each furthe
 
 class Pipeline(Protocol):
     def run(self, job: Job, control: Control) -> Built: ...
+
+    def tidy(self) -> None: ...
 
 
 class Outbox(Protocol):
@@ -101,6 +104,7 @@ class Worker:
         for build_id in builds.queued():
             self.requeue(build_id, 0)
         self.wake_outbox()
+        self._pipeline.tidy()
 
     def start(self) -> None:
         """Take back what an earlier worker process of this machine held when it died."""
@@ -136,6 +140,7 @@ class _Attempt:
         self._deployment: Deployment = build.deployment
         self._key = self._deployment.sha or self._deployment.id
         self._status = BuildStatus.CLONING
+        self._entered: list[tuple[Stage, float]] = []
         self._ended = threading.Event()
         logs = f"logs/{build.id[:7]}/{build.id}.log"
         settings = worker._settings
@@ -183,6 +188,7 @@ class _Attempt:
     def _enter(self, stage: Stage) -> None:
         if self._control.cancelled.is_set():
             raise Stopped
+        self._entered.append((stage, time.monotonic()))
         status = _STATUS_OF_STAGE[stage]
         if status is self._status:
             return
@@ -236,9 +242,23 @@ class _Attempt:
         status = BuildStatus.TIMED_OUT if timed_out else BuildStatus.FAILED
         with self._database.write():
             if builds.fail(
-                self._build.id, self._worker._name, status, error.code, error.message, {}
+                self._build.id,
+                self._worker._name,
+                status,
+                error.code,
+                error.message,
+                self._seconds(),
             ):
                 self._worker._bus.publish(BuildFailed(self._deployment.id, self._build.id))
+
+    def _seconds(self) -> dict[str, float]:
+        """How long each stage took that a failed build came to."""
+        found: dict[str, float] = {}
+        end = time.monotonic()
+        for stage, entered in reversed(self._entered):
+            found[str(stage)] = found.get(str(stage), 0.0) + end - entered
+            end = entered
+        return found
 
     def _fault(self, code: str, message: str) -> None:
         self._log.say(f"Not your doing: {message}")

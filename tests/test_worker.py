@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,10 @@ class Scripted:
     def __init__(self) -> None:
         self.script: Callable[[Job, Control], None] = lambda _job, _control: None
         self.jobs: list[Job] = []
+        self.tidied = 0
+
+    def tidy(self) -> None:
+        self.tidied += 1
 
     def run(self, job: Job, control: Control) -> Built:
         self.jobs.append(job)
@@ -118,6 +123,8 @@ def test_a_user_error_fails_the_build_and_says_why_in_the_log(
     workshop: Workshop, settings: Settings
 ) -> None:
     def script(job: Job, control: Control) -> None:
+        control.entering(Stage.FETCH)
+        control.entering(Stage.PUBLISH)
         raise UserError("no-index-page", "There is no index page.", "Add index.html.")
 
     workshop.pipeline.script = script
@@ -125,6 +132,7 @@ def test_a_user_error_fails_the_build_and_says_why_in_the_log(
     build = workshop.build()
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "no-index-page")
     assert build.deployment.status == DeploymentStatus.FAILED
+    assert set(json.loads(build.stages)) == {"fetch", "publish"}
     log = (settings.DATA_DIR / build.logs).read_text()
     assert "There is no index page." in log
     assert "Add index.html." in log
@@ -192,6 +200,7 @@ def test_a_build_whose_worker_was_lost_is_queued_again_or_given_up(workshop: Wor
         builds.claim(workshop.build_id, "elsewhere:1")
         Build.update(lease_until=now() - 1).execute()
     workshop.worker.look_after()
+    assert workshop.pipeline.tidied == 1
     assert workshop.build().status == BuildStatus.QUEUED
     assert workshop.build_id in [build_id for build_id, _ in workshop.requeued]
     with workshop.database.write():
