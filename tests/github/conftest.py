@@ -13,7 +13,7 @@ from responses import RequestsMock
 
 from bot import events
 from bot.events import Bus
-from bot.github.client import TokenClient
+from bot.github.client import Client, TokenClient
 from bot.github.report import Reporter
 from bot.github.sender import Sender
 from bot.models import builds, deployments, projects
@@ -33,16 +33,25 @@ LOGIN = "ship-bot"
 class Desk:
     """Everything between an event and GitHub."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        client: Client,
+        repository: str = "octo/site",
+    ) -> None:
         self.settings = settings
         self.database = database
         self.time = time.time() + 1  # everything recorded within the test is due
         self.bus = Bus()
         Reporter(settings, enabled=True).subscribe(self.bus)
-        self.sender = Sender(database, TokenClient(settings), settings, clock=lambda: self.time)
+        self.sender = Sender(database, client, settings, clock=lambda: self.time)
         with database.write():
             self.project_id = projects.connect_project(
-                "octo/site", production_branch="main", private=False, installation_id=None
+                repository,
+                production_branch="main",
+                private=False,
+                installation_id=None,
             )
 
     def request(
@@ -119,7 +128,7 @@ def desk(make_settings: Callable[..., Settings]) -> Iterator[Desk]:
 
     settings = make_settings(GITHUB_TOKEN="ghp_x", PUBLIC_URL="https://p.test")
     database = connect(settings.DATABASE_URL)
-    yield Desk(settings, database)
+    yield Desk(settings, database, TokenClient(settings))
     database.close()
 
 

@@ -36,6 +36,7 @@ def private_key() -> rsa.RSAPrivateKey:
 
 
 def key_text() -> str:
+    """As GitHub hands keys out."""
     return (
         private_key()
         .private_bytes(
