@@ -45,11 +45,12 @@ test: test-setup ## Run every test
 	$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: check
-check: $(VENV)/.installed-dev ## Lint, format, types, and who imports whom
+check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q tests/test_settings.py
 
 .PHONY: lock
 lock: $(VENV)/.installed-dev ## Write constraints.txt from what is installed now
