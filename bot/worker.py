@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from bot.builders.job import Built, Control, Job, Stage, Stopped
@@ -271,10 +272,12 @@ def _named(stages: Mapping[Stage, float]) -> dict[str, float]:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process of this machine runs; one that waits to be reaped does not.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True
+    return state not in {"Z", "X"}
