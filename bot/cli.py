@@ -100,6 +100,29 @@ def try_(source: str, ref: str) -> None:
 
 
 @main.command()
+@click.argument("repository", metavar="OWNER/REPO")
+@_explained
+def connect(repository: str) -> None:
+    """Give a GitHub repository the bot's webhook. Needs GITHUB_TOKEN or an App."""
+    from bot.github.client import client_from
+    from bot.github.connect import connect_repository
+    from bot.models.database import connect as open_database
+
+    loaded = load()
+    client = client_from(loaded)
+    if client is None:
+        raise UserError(
+            "no-credentials",
+            "There is neither a GITHUB_TOKEN nor a GitHub App in the settings.",
+            "docs/github.md says how to make one.",
+        )
+    open_database(loaded.DATABASE_URL)
+    connected = connect_repository(client, loaded, repository)
+    verb = "Created" if connected.created else "Updated"
+    click.echo(f"{verb} the webhook of {repository}: {connected.url}")
+
+
+@main.command()
 @_explained
 def settings() -> None:
     """Check the settings, and print what is in force. Secrets stay hidden."""

@@ -62,6 +62,12 @@ def test_a_port_in_use_is_said_before_anything_is_started(
     assert "PORT=8080 make start" in answer.output
 
 
+def test_connecting_without_credentials_says_what_is_missing(run: CliRunner) -> None:
+    answer = run.invoke(main, ["connect", "octo/site"])
+    assert answer.exit_code == 1
+    assert "[no-credentials]" in answer.output
+
+
 def test_stopping_what_does_not_run_says_so(run: CliRunner) -> None:
     assert "No bot runs" in run.invoke(main, ["stop"]).output
 

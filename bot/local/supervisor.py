@@ -32,6 +32,8 @@ def run(settings: Settings) -> int:
     connect(settings.DATABASE_URL)
     manager = Manager()
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
+        if name == "previews" and not settings.PREVIEW_PORT:
+            continue  # the web process serves them
         manager.add_process(name, f"exec {command}", env=_environment(), cwd=str(ROOT))
     print(_welcome(settings), flush=True)  # noqa: T201
     manager.loop()
