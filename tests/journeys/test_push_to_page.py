@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.local import push
+from bot.local import push, supervisor
 from bot.local.demo import SITES
-from tests.journeys.conftest import Bot, Browser, wait_for
+from tests.journeys.conftest import Bot, Browser, free_port, wait_for
 
 pytestmark = pytest.mark.journey
 
@@ -149,6 +150,21 @@ def test_a_worker_that_was_killed_loses_no_build(
     second = start_bot(data=first.settings.DATA_DIR)
     second.ready(sha)
     assert second.get(f"/{sha}/").text == "survived"
+
+
+def test_previews_have_an_origin_of_their_own_where_a_port_is_set(
+    start_bot: Callable[..., Bot], tmp_path: Path
+) -> None:
+    port = free_port()
+    bot = start_bot(PREVIEW_PORT=str(port))
+    sha = bot.push({"index.html": "apart"}, tmp_path / "apart", "apart")
+    bot.ready(sha)
+    own = replace(bot, settings=replace(bot.settings, PORT=port))
+    wait_for(lambda: supervisor.is_running(own.settings), "the previews process")
+    assert own.get(f"/{sha}/").text == "apart"
+    for path in ("/", f"/api/v1/builds?sha={sha}", "/builds/none", "/webhooks/github"):
+        assert own.get(path).status == 404
+    assert bot.stop() == 0
 
 
 def test_try_deploys_a_folder_that_is_no_repository(bot: Bot, tmp_path: Path) -> None:
