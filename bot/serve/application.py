@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from bot.events import Bus
 from bot.models import resolve as queries
@@ -184,9 +184,27 @@ class Previews:
     ) -> Iterable[bytes]:
         if SHA_PREFIX.fullmatch(key):
             return self._by_prefix(environ, start_response, key, rest)
+        if path == "/_deploystack/known-host":
+            return self._known_host(environ, start_response)
         if "HTTP_REFERER" in environ:
             return self._by_referer(environ, start_response, path)
         return self._fallback(environ, start_response)
+
+    def _known_host(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """For Caddy: whether to get a certificate for `?domain=`, which anybody may ask for.
+
+        https://caddyserver.com/docs/automatic-https#on-demand-tls
+        """
+        domain = dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("domain", "")
+        host = host_name(domain)
+        key = self._key_of_host(host)
+        known = host in self._own_hosts - {""} or (
+            FULL_KEY.fullmatch(key) is not None and bool(self._sites.look_up(key))
+        )
+        body = b"known\n" if known else b"unknown\n"
+        headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), _NO_STORE]
+        start_response("200 OK" if known else "404 Not Found", headers)
+        return [body]
 
     def _by_prefix(
         self, environ: Environ, start_response: StartResponse, prefix: str, rest: str

@@ -3,6 +3,7 @@
 objects/ab/cdef…      contents by SHA-256, read-only
 manifests/<id>.json   one for each deployment: what makes it visible
 sites/<id>/…          the same files as a tree of hard links
+direct/<key>          leads to the sites that front servers may serve by themselves
 incoming/             drafts, on the same file system, so that renames are atomic
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from bot.storage import front
 from bot.storage.manifest import SUFFIXES, Manifest, decode, encode
 from bot.storage.store import NotPublished, StoreFault
 
@@ -40,7 +42,7 @@ class DiskStore:
         self._unflushed: set[str] = set()
         self._lock = threading.Lock()
         with _faults("cannot be used"):
-            for name in ("objects", "manifests", "sites", "incoming"):
+            for name in ("objects", "manifests", "sites", "direct", "incoming"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             for number in range(256):
                 (root / "objects" / f"{number:02x}").mkdir(exist_ok=True)
@@ -116,8 +118,15 @@ class DiskStore:
                         os.link(self.path(variant.digest), draft / beside)
             self._remove_site(site)
             draft.rename(site)
+            if manifest.plain:
+                front.show(self._root, manifest)
+
+    def hide(self, deployment_id: str) -> None:
+        with _faults("cannot hide a site"), contextlib.suppress(NotPublished):
+            front.hide(self._root, self.manifest(deployment_id))
 
     def delete(self, deployment_id: str) -> None:
+        self.hide(deployment_id)
         with _faults("cannot delete"):
             self._manifest_path(deployment_id).unlink(missing_ok=True)
             self._remove_site(self._root / "sites" / deployment_id)

@@ -44,6 +44,11 @@ _GUESS = mimetypes.MimeTypes()  # the library's own table, not the machine's
 # How front servers look for a variant next to its file.
 SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 
+# Files that say how others are to be served (`bot.serve.rules`).
+RULES_FILES = (
+    "_redirects", "_headers", "deploystack.toml", "netlify.toml", "vercel.json", "serve.json",
+)  # fmt: skip
+
 
 class Variant(msgspec.Struct, frozen=True, array_like=True):
     """A file's content in a content coding: `br`, `zstd` or `gzip`; `size` is in bytes."""
@@ -86,6 +91,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Whether variants were made. Only then is a manifest written twice: readers
     # that have it uncompressed look again.
     compressed: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is nothing but files, so that a front server may serve it by itself."""
+        return not self.configuration and not any(name in self.files for name in RULES_FILES)
 
     def digests(self) -> Iterator[str]:
         """The digest of every content that this deployment needs, some more than once."""

@@ -51,7 +51,13 @@ class Store(Protocol):
         """Raises `NotPublished`."""
 
     def lay_out(self, manifest: Manifest) -> None:
-        """Make the deployment's tree, for front servers that read files themselves."""
+        """Make the deployment's tree, for front servers that read files themselves.
+
+        Not for deployments that need a password: front servers ask nobody.
+        """
+
+    def hide(self, deployment_id: str) -> None:
+        """Keep front servers from serving a deployment by themselves. Its tree may stay."""
 
     def delete(self, deployment_id: str) -> None:
         """Take a deployment away. Contents that others may share stay."""

@@ -123,3 +123,26 @@ def test_root_absolute_requests_of_an_alias_are_led_into_it(deployer: Deployer, 
     point(deployer, BRANCH, "main", deployer.deploy({"index.html": "", "x.css": ""}))
     referer = f"http://127.0.0.1:{host.port}/~/octo-site/main/about"
     assert host.get("/x.css", Referer=referer).location == "/~/octo-site/main/x.css"
+
+
+@pytest.mark.parametrize(
+    ("domain", "status"),
+    [
+        ("www.example.org", 200),
+        (f"{SHA}.preview.test", 200),
+        ("octo-site.preview.test", 200),
+        ("preview.test", 200),
+        (f"{OTHER}.preview.test", 404),
+        ("else.preview.test", 404),
+        ("else.example.org", 404),
+        ("", 404),
+    ],
+)
+def test_a_front_server_may_ask_whether_a_host_is_known(
+    deployer: Deployer, make_host: Callable[..., Host], domain: str, status: int
+) -> None:
+    deployment_id = deployer.deploy({"index.html": "x"})
+    point(deployer, PRODUCTION, "production", deployment_id)
+    point(deployer, AliasKind.DOMAIN, "www.example.org", deployment_id)
+    host = make_host(PREVIEW_DOMAIN="preview.test")
+    assert host.get(f"/_deploystack/known-host?domain={domain}").status == status

@@ -22,8 +22,6 @@ _READERS: tuple[tuple[str, Callable[[str, Draft, str], None]], ...] = (
     ("vercel.json", read_vercel),
     ("serve.json", read_serve),
 )
-# What a project may keep beside its sources rather than in what is published.
-CONFIGURATION = tuple(name for name, _ in _READERS)
 
 
 def rules_of(store: Store, manifest: Manifest) -> Rules:
