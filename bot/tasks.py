@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from huey import Huey, crontab
 
 from bot.errors import SystemFault
+from bot.models.ids import now
 from bot.queues import open_queue
 from bot.settings import Settings
 
@@ -27,6 +28,8 @@ class Tasks:
         self.builds: Huey = open_queue(settings.QUEUE_URL, "builds")
         self.chores: Huey = open_queue(settings.QUEUE_URL, "chores")
         self._worker = worker
+        # When the outbox is to be looked at next, in ms; only the worker's chores set it.
+        self._next_look: int | None = None
         self._build = self.builds.task(name="build")(self._run_build)
         self._deliver = self.chores.task(name="deliver")(self._run_deliver)
         self.chores.periodic_task(crontab(minute="*"), name="look_after")(self._run_look_after)
@@ -50,8 +53,12 @@ class Tasks:
         self._own_worker().build(build_id)
 
     def _run_deliver(self) -> None:
+        if self._next_look is not None and self._next_look <= now():
+            self._next_look = None
         next_due = self._own_worker().deliver()
-        if next_due is not None:
+        # One wake-up ahead is enough: during an outage every push asks for one.
+        if next_due is not None and (self._next_look is None or next_due < self._next_look):
+            self._next_look = next_due
             self._deliver.schedule(eta=datetime.fromtimestamp(next_due / 1000, UTC))
 
     def _run_look_after(self) -> None:

@@ -21,7 +21,7 @@ from bot.builders.job import Built, Control, Job, Stage, Stopped
 from bot.builders.log import FileLog
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
-from bot.models import builds, deployments, projects
+from bot.models import builds, deployments, inbox, outbox, projects
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus
@@ -41,6 +41,9 @@ _STATUS_OF_STAGE = {
 # How often a running build asks whether it is still wanted, and renews its lease.
 _LOOK = 0.5  # seconds
 _RENEW = builds.LEASE / 4  # ms
+# What was received and told is kept for looking back, for ten times as long as
+# GitHub can deliver it again.
+_KEPT = 30 * 24 * 3600 * 1000  # ms
 _RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
 
 
@@ -106,6 +109,9 @@ class Worker:
             self.requeue(build_id, 0)
         self.wake_outbox()
         self._pipeline.tidy()
+        with self._database.write():
+            outbox.forget_ended(now() - _KEPT)
+            inbox.forget_older(now() - _KEPT)
 
     def start(self) -> None:
         """Take back what an earlier worker process of this machine held when it died."""

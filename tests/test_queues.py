@@ -72,6 +72,11 @@ def test_the_outbox_is_looked_at_again_when_its_next_entry_is_due(settings: Sett
     assert run_one(tasks, "chores")  # Huey moves it to its schedule
     assert worker.delivered == 1
     assert tasks.chores.scheduled_count() == 1
+    for _ in range(3):  # further wake-ups schedule nothing more
+        tasks.deliver()
+        assert run_one(tasks, "chores")
+    assert run_one(tasks, "chores") is False
+    assert tasks.chores.scheduled_count() == 1
 
 
 def test_a_pickle_in_the_queue_is_refused(settings: Settings) -> None:

@@ -13,11 +13,11 @@ from bot import events
 from bot.builders.job import Built, Control, Job, Stage, Stopped
 from bot.errors import SystemFault, UserError
 from bot.events import Bus
-from bot.models import builds, deployments, projects
+from bot.models import builds, deployments, inbox, outbox, projects
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus, DeploymentStatus
-from bot.models.tables import Alias, Build, File
+from bot.models.tables import Alias, Build, Delivery, File, OutboxEntry
 from bot.settings import Settings
 from bot.storage.disk import DiskStore
 from bot.storage.manifest import Entry, Manifest
@@ -211,6 +211,22 @@ def test_a_build_whose_worker_was_lost_is_queued_again_or_given_up(workshop: Wor
         BuildStatus.ERRORED,
         "worker-lost",
     )
+
+
+def test_what_was_received_and_told_long_ago_is_forgotten(workshop: Workshop) -> None:
+    month = 31 * 24 * 3600 * 1000
+    with workshop.database.write():
+        for guid, received in (("old", now() - month), ("new", now())):
+            inbox.remember(guid, "push", "", "")
+            Delivery.update(received_at=received).where(Delivery.guid == guid).execute()
+            outbox.add(workshop.project_id, "status", guid, {})
+        OutboxEntry.update(due_at=now() - month).where(OutboxEntry.key == "old").execute()
+    workshop.worker.look_after()
+    assert [row.guid for row in Delivery.select()] == ["new"]
+    assert OutboxEntry.select().count() == 2  # what was not told yet is never forgotten
+    OutboxEntry.update(state="sent").execute()
+    workshop.worker.look_after()
+    assert [row.key for row in OutboxEntry.select()] == ["new"]
 
 
 def test_at_its_start_a_worker_takes_back_what_a_dead_process_of_this_machine_held(

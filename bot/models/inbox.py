@@ -29,3 +29,12 @@ def conclude(guid: str, outcome: str, reason: str) -> None:
 def find(guid: str) -> Delivery | None:
     found: Delivery | None = Delivery.get_or_none(Delivery.guid == guid)
     return found
+
+
+def forget_older(before: int) -> int:
+    """Delete deliveries received before a moment (ms); answers how many there were.
+
+    Only for times long past: a delivery that is forgotten would be taken in again.
+    """
+    deleted: int = Delivery.delete().where(Delivery.received_at < before).execute()
+    return deleted

@@ -135,3 +135,14 @@ def postpone(entry: OutboxEntry, due_at: int, error: str) -> None:
 def defer(entry: OutboxEntry, due_at: int) -> None:
     """Put an entry back untried, until `due_at` (ms)."""
     sql.execute(_DEFER, due_at, entry.id, entry.attempts)
+
+
+def forget_ended(before: int) -> int:
+    """Delete what ended before a moment (ms); answers how many entries there were."""
+    ended = (OutboxState.SENT, OutboxState.DROPPED, OutboxState.DEAD)
+    deleted: int = (
+        OutboxEntry.delete()
+        .where(OutboxEntry.state.in_(ended), OutboxEntry.due_at < before)
+        .execute()
+    )
+    return deleted

@@ -15,7 +15,7 @@ from bot.models import sql
 from bot.models.addresses import address
 from bot.models.ids import now
 from bot.models.status import AliasKind
-from bot.models.tables import Deployment, Project, PullRequest
+from bot.models.tables import Deployment, Project
 
 # A statement takes so many names at a time: databases limit a statement's values.
 _NAMES_AT_ONCE = 500
@@ -183,18 +183,6 @@ def close_pull_request(project_id: int, number: int, head: Head, moved_at: int) 
 _NUMBERS_HEADED = """
 SELECT number FROM pull_requests WHERE project_id = ? AND head_sha = ? AND open
 """
-
-
-def pull_requests_of(project_id: int, sha: str) -> list[PullRequest]:
-    """The open pull requests whose head is `sha`, oldest first."""
-    numbers = _numbers_headed(project_id, sha)
-    if not numbers:  # as most pushes have it
-        return []
-    return list(
-        PullRequest.select()
-        .where(PullRequest.project == project_id, PullRequest.number.in_(numbers))
-        .order_by(PullRequest.number)
-    )
 
 
 def _numbers_headed(project_id: int, sha: str) -> list[int]:
