@@ -61,6 +61,11 @@ def blueprint(settings: Settings) -> Blueprint:
         response.headers["X-Build-Active"] = "yes" if build.status in ACTIVE else "no"
         return response
 
+    @pages.get("/favicon.ico")
+    def no_icon() -> Response:
+        """Browsers ask for it on behalf of previews without one; that is no error."""
+        return Response(status=204, headers={"Cache-Control": "public, max-age=86400"})
+
     @pages.get("/healthz")
     def alive() -> Response:
         return Response("ok\n", mimetype="text/plain")

@@ -104,5 +104,9 @@ def test_the_api_explains_a_bad_sha(client: FlaskClient) -> None:
     assert answer.json["code"] == "invalid-sha"  # type: ignore[index]
 
 
+def test_a_preview_without_an_icon_causes_no_error(client: FlaskClient) -> None:
+    assert client.get("/favicon.ico").status_code == 204
+
+
 def test_alive(client: FlaskClient) -> None:
     assert client.get("/healthz").text == "ok\n"
