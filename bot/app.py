@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 
 from bot.dashboard import pages
-from bot.errors import InvalidSetting
 from bot.events import Bus
 from bot.github.client import Client, client_from
 from bot.github.report import Reporter
 from bot.models.database import Database, connect
 from bot.serve.application import Previews
 from bot.settings import Settings
-from bot.storage.disk import DiskStore
 from bot.storage.store import Store
+from bot.storage.urls import open_store
 from bot.tasks import Tasks
 from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.routes import webhook_application
@@ -45,14 +42,9 @@ def assemble(settings: Settings) -> Parts:
     bus = Bus()
     client = client_from(settings)
     Reporter(settings, enabled=client is not None).subscribe(bus)
-    return Parts(settings, connect(settings.DATABASE_URL), open_store(settings), bus, client)
-
-
-def open_store(settings: Settings) -> Store:
-    parts = urlsplit(settings.STORAGE_URL)
-    if parts.scheme != "file":
-        raise InvalidSetting("STORAGE_URL", f"cannot use {parts.scheme!r}", "Use file:///path.")
-    return DiskStore(Path(parts.path))
+    return Parts(
+        settings, connect(settings.DATABASE_URL), open_store(settings.STORAGE_URL), bus, client
+    )
 
 
 def create_app(settings: Settings) -> WsgiApplication:
@@ -67,7 +59,7 @@ def create_app(settings: Settings) -> WsgiApplication:
 
     dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
-    site = create_site(parts, dispatcher.wake)
+    site = create_site(parts)
 
     def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
@@ -77,12 +69,12 @@ def create_app(settings: Settings) -> WsgiApplication:
     return Previews(parts.store, settings, parts.bus, fallback=route)
 
 
-def create_site(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
+def create_site(parts: Parts) -> Flask:
     """What people and scripts look at, by Flask."""
     from bot.api import builds
 
-    del wake  # the API's: it queues builds too
     site = Flask("bot", static_folder=None, template_folder="dashboard/templates")
+    site.json.sort_keys = False  # type: ignore[attr-defined]
     site.register_blueprint(pages.blueprint(parts.settings))
     site.register_blueprint(builds.blueprint(parts.settings))
     return site

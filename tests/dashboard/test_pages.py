@@ -19,8 +19,7 @@ SHA = "b" * 40
 @pytest.fixture
 def client(settings: Settings, database: Database) -> FlaskClient:
     store = DiskStore(settings.DATA_DIR / "artifacts")
-    site = create_site(Parts(settings, database, store, Bus(), None), lambda _ids: None)
-    return site.test_client()  # type: ignore[attr-defined,no-any-return]
+    return create_site(Parts(settings, database, store, Bus(), None)).test_client()
 
 
 @pytest.fixture
