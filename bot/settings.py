@@ -65,6 +65,8 @@ class Settings:
     MAX_FILES: int
     MAX_FILE_SIZE: int
     MAX_DEPLOYMENT_SIZE: int
+    MAX_UPLOAD_SIZE: int
+    ALLOWED_GIT_HOSTS: tuple[str, ...]
     WORK_DIR: Path
     LOG_LEVEL: str
 
@@ -221,6 +223,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_FILES", "20000", _whole(1), "files of one deployment"),
     Setting("MAX_FILE_SIZE", "100M", _size, "size of one published file"),
     Setting("MAX_DEPLOYMENT_SIZE", "1G", _size, "size of all files of one deployment"),
+    Setting("MAX_UPLOAD_SIZE", "1G", _size, "size of one uploaded archive"),
+    Setting("ALLOWED_GIT_HOSTS", "github.com,gitlab.com,bitbucket.org,codeberg.org", _patterns,
+            "hosts that `POST /deploy` may fetch repositories from; `*`: all public ones"),
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),

@@ -198,6 +198,72 @@ class OutboxEntry(Table):
         indexes = ((("state", "due_at"), False), (("key", "id"), False))
 
 
+class Token(Table):
+    """A bearer token of the API. It is shown once; only its digest is kept."""
+
+    id = pw.TextField(primary_key=True)
+    name = pw.TextField()
+    digest = pw.TextField(unique=True)  # SHA-256 of the whole token, hex
+    beginning = pw.TextField()  # its first characters, to tell tokens apart by
+    scope = pw.TextField()  # read, deploy, admin: each includes the one before
+    project_id: int | None
+    # All that it may touch; empty: every project.
+    project = pw.ForeignKeyField(Project, null=True, on_delete="CASCADE")
+    user = pw.ForeignKeyField(User, null=True, on_delete="CASCADE")
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(null=True)
+    last_used_at = pw.BigIntegerField(null=True)
+    revoked_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "tokens"
+
+
+class Variable(Table):
+    """An environment variable of a project's builds; its value is encrypted."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    name = pw.TextField()
+    context = pw.TextField()  # all, production, preview
+    value = pw.TextField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "variables"
+        indexes = ((("project", "name", "context"), True),)
+
+
+class RememberedRequest(Table):
+    """The answer to a request with an idempotency key, for whoever sends it again."""
+
+    key = pw.TextField(primary_key=True)  # digest of who, what and the key
+    fingerprint = pw.TextField()  # digest of what was asked for
+    status = pw.IntegerField(default=0)  # 0: not answered yet
+    headers = pw.TextField(default="{}")
+    body = pw.TextField(default="")
+    created_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "remembered_requests"
+
+
+class AuditEntry(Table):
+    """Who changed what, and when."""
+
+    id = pw.AutoField()
+    at = pw.BigIntegerField(index=True)
+    actor = pw.TextField()
+    action = pw.TextField()  # such as `deployment.delete`
+    subject = pw.TextField()
+    details = pw.TextField(default="{}")  # JSON, without secrets
+
+    class Meta:
+        table_name = "audit"
+
+
 ALL: tuple[type[Table], ...] = (
     User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+    Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip

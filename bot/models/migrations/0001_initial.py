@@ -152,8 +152,61 @@ class OutboxEntry(Table):
         indexes = ((("state", "due_at"), False), (("key", "id"), False))
 
 
+class Token(Table):
+    id = pw.TextField(primary_key=True)
+    name = pw.TextField()
+    digest = pw.TextField(unique=True)
+    beginning = pw.TextField()
+    scope = pw.TextField()
+    project = pw.ForeignKeyField(Project, null=True, on_delete="CASCADE")
+    user = pw.ForeignKeyField(User, null=True, on_delete="CASCADE")
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(null=True)
+    last_used_at = pw.BigIntegerField(null=True)
+    revoked_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "tokens"
+
+
+class Variable(Table):
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    name = pw.TextField()
+    context = pw.TextField()
+    value = pw.TextField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "variables"
+        indexes = ((("project", "name", "context"), True),)
+
+
+class RememberedRequest(Table):
+    key = pw.TextField(primary_key=True)
+    fingerprint = pw.TextField()
+    status = pw.IntegerField(default=0)
+    headers = pw.TextField(default="{}")
+    body = pw.TextField(default="")
+    created_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "remembered_requests"
+
+
+class AuditEntry(Table):
+    at = pw.BigIntegerField(index=True)
+    actor = pw.TextField()
+    action = pw.TextField()
+    subject = pw.TextField()
+    details = pw.TextField(default="{}")
+
+    class Meta:
+        table_name = "audit"
+
+
 TABLES = (
     User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+    Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip
 
 
