@@ -132,8 +132,8 @@ class _Install:
         self._settings = installer._settings
         self._runner = installer._runner
         self._caches = installer.caches
-        self._registries = installer._toolchains.root / "registries"
-        self._environ = installer._toolchains.environ
+        self._registries = installer._toolchains.store.root / "registries"
+        self._environ = installer._toolchains.store.environ
         self._tree = tree
         self._plan = plan
         self._toolchain = toolchain
