@@ -101,7 +101,7 @@ def test_a_machine_without_node_is_no_error_until_none_can_be_had(tmp_path: Path
 
 def test_an_index_that_cannot_be_reached_is_our_fault(tmp_path: Path, log: Log) -> None:
     environ = {"PATH": str(tmp_path), "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
-    environ |= {"PIP_RETRIES": "0", "PIP_TIMEOUT": "1", "PIP_CONFIG_FILE": os.devnull}
+    environ |= {"PIP_RETRIES": "1", "PIP_TIMEOUT": "1", "PIP_CONFIG_FILE": os.devnull}
     nodes = Nodes(ToolchainStore(tmp_path / "toolchains", environ))
     with pytest.raises(SystemFault) as caught:
         nodes.choose("22", log)
