@@ -87,8 +87,23 @@ class Settings:
         return f"{self.GITHUB_SERVER_URL}/{repository}.git"
 
     def deployment_url(self, key: str) -> str:
-        """The address of a preview by commit SHA or deployment id."""
+        """The address of a preview by commit SHA or deployment id.
+
+        A host of its own where there is a preview domain and the key fits into a
+        label (63 characters: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4).
+        """
+        if self.has_own_host(key):
+            public = urlsplit(self.PUBLIC_URL)
+            port = f":{public.port}" if public.port else ""
+            return f"{public.scheme}://{key}.{self.PREVIEW_DOMAIN}{port}/"
         return f"{self.PUBLIC_URL}/{key}/"
+
+    def has_own_host(self, key: str) -> bool:
+        return bool(self.PREVIEW_DOMAIN) and len(key) <= 63
+
+    def base_path(self, key: str) -> str:
+        """The path that a build is made for."""
+        return "/" if self.has_own_host(key) else f"/{key}/"
 
     def build_url(self, build_id: str) -> str:
         """The page that shows a build and its log."""

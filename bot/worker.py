@@ -187,7 +187,7 @@ class _Attempt:
             sha=deployment.sha or "",
             ref=deployment.ref,
             environment=deployment.environment,
-            base_path=f"/{self._key}/",
+            base_path=self._worker._settings.base_path(self._key),
             previous=deployments.newest_ready(project.id),
             private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
         )

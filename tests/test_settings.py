@@ -110,6 +110,27 @@ def test_allowed_repositories_are_patterns(
     assert loaded.allows(repository) is allowed
 
 
+@pytest.mark.parametrize(
+    ("domain", "key", "url", "base"),
+    [
+        ("", "a" * 40, f"https://p.test:8443/{'a' * 40}/", f"/{'a' * 40}/"),
+        ("live.test", "a" * 40, f"https://{'a' * 40}.live.test:8443/", "/"),
+        # A SHA-256 is too long for a host's label.
+        ("live.test", "a" * 64, f"https://p.test:8443/{'a' * 64}/", f"/{'a' * 64}/"),
+    ],
+)
+def test_a_preview_domain_gives_every_deployment_its_own_host(
+    tmp_path: Path, domain: str, key: str, url: str, base: str
+) -> None:
+    environ = {
+        "DATA_DIR": str(tmp_path),
+        "PUBLIC_URL": "https://p.test:8443",
+        "PREVIEW_DOMAIN": domain,
+    }
+    loaded = load(environ, None)
+    assert (loaded.deployment_url(key), loaded.base_path(key)) == (url, base)
+
+
 def test_local_repositories_are_fetched_from_the_data_folder_and_others_from_the_server(
     tmp_path: Path,
 ) -> None:

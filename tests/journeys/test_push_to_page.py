@@ -167,6 +167,21 @@ def test_previews_have_an_origin_of_their_own_where_a_port_is_set(
     assert bot.stop() == 0
 
 
+def test_with_a_preview_domain_a_build_is_made_for_its_own_host(
+    start_bot: Callable[..., Bot], tmp_path: Path
+) -> None:
+    bot = start_bot(PREVIEW_DOMAIN="live.test")
+    script = "mkdir dist && echo base=$BASE_PATH > dist/index.html"
+    package = f'{{"name": "own", "scripts": {{"build": "{script}"}}}}'
+    sha = bot.push({"package.json": package}, tmp_path / "own", "own")
+    build = bot.ready(sha)
+    assert build["url"] == f"http://{sha}.live.test:{bot.settings.PORT}/"
+    assert bot.get("/", Host=f"{sha}.live.test").text == "base=/\n"
+    moved = bot.get(f"/{sha}/", Host="localhost")
+    assert moved.status in {302, 307, 308}
+    assert f"{sha}.live.test" in moved.headers["Location"]
+
+
 def test_try_deploys_a_folder_that_is_no_repository(bot: Bot, tmp_path: Path) -> None:
     from rich.console import Console
 
