@@ -76,7 +76,9 @@ def dependencies_of(tree: Path, plan: Plan, toolchain: Toolchain) -> Dependencie
         name = path.name
         content = path.read_bytes()
         if name == "package.json":
-            if path != own and _scripts(path):
+            # All but npm copy a `file:` dependency, whose content is no part of any lockfile.
+            copied = plan.package_manager != "npm" and b'"file:' in content
+            if copied or (path != own and _scripts(path)):
                 return Dependencies(key="", scripts=scripts)
             content = _sections(content)
         locked = locked or name in LOCKFILES

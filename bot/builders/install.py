@@ -44,7 +44,8 @@ FRAMEWORK_CACHES = (
     "node_modules/.cache",
     "node_modules/.vite",
 )
-# https://docs.npmjs.com/cli/using-npm/config , https://pnpm.io/settings ,
+# `prefer-offline` is not among them: npm would fail on a version that was published
+# since it last asked. https://docs.npmjs.com/cli/using-npm/config , https://pnpm.io/settings ,
 # https://yarnpkg.com/configuration/yarnrc , https://classic.yarnpkg.com/docs/envvars ,
 # https://bun.com/docs/pm/global-cache
 _OWN: Mapping[str, Mapping[str, str]] = {
@@ -52,14 +53,12 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "npm_config_audit": "false",
         "npm_config_cache": "{downloads}",
         "npm_config_fund": "false",
-        "npm_config_prefer_offline": "true",
         "npm_config_progress": "false",
         "npm_config_update_notifier": "false",
     },
     "pnpm": {
         "npm_config_cache_dir": "{downloads}/cache",
         "npm_config_manage_package_manager_versions": "false",
-        "npm_config_prefer_offline": "true",
         "npm_config_store_dir": "{downloads}/store",
         "npm_config_update_notifier": "false",
     },
