@@ -59,6 +59,8 @@ _WORDS = {
     BuildStatus.SUPERSEDED: _Words("success", "inactive", "⏭️", "Superseded by a newer commit"),
 }
 
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+
 
 def shorten(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     """One line of at most `longest` characters, as GitHub's descriptions take it.
@@ -66,7 +68,7 @@ def shorten(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     They refuse characters outside the Basic Multilingual Plane, such as most emoji.
     """
     line = _UNPRINTABLE.sub("", " ".join(text.split()))
-    line = "".join(character if ord(character) < 0x10000 else "?" for character in line)
+    line = _ASTRAL.sub("?", line)
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -8,8 +8,9 @@ around everything here that writes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+
+import msgspec
 
 from bot.models import sql
 from bot.models.ids import now
@@ -76,7 +77,7 @@ def add(
     place of what is still unsent of the same key: only the present is worth telling.
     """
     time = now()
-    text = json.dumps(payload)
+    text = msgspec.json.encode(payload).decode()
     if replace and sql.execute(_REPLACE, text, time + delay, time, key).rowcount:
         return
     sql.execute(_ADD, project_id, kind, key, text, time + delay, time)

@@ -64,7 +64,7 @@ class Ref(Table):
 
     id = pw.AutoField()
     project_id: int
-    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE", index=False)
     name = pw.TextField()  # the branch, without refs/heads/
     sha = pw.TextField()
     deleted = pw.BooleanField(default=False)
@@ -78,7 +78,7 @@ class Ref(Table):
 class PullRequest(Table):
     id = pw.AutoField()
     project_id: int
-    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE", index=False)
     number = pw.IntegerField()
     head_sha = pw.TextField()
     head_ref = pw.TextField()
@@ -97,9 +97,9 @@ class Deployment(Table):
     """One immutable version of a project: a commit, or an upload (then `sha` is empty)."""
 
     id = pw.TextField(primary_key=True)
-    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
+    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL", index=False)
     project_id: int
-    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE", index=False)
     sha = pw.TextField(null=True)
     ref = pw.TextField(default="")
     source = pw.TextField()  # push, pull_request, upload, url, retry
@@ -120,7 +120,7 @@ class Build(Table):
 
     id = pw.TextField(primary_key=True)
     deployment_id: str
-    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE")
+    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE", index=False)
     status = pw.TextField()
     logs = pw.TextField(default="")  # the log's path, relative to DATA_DIR
     framework = pw.TextField(default="")
@@ -146,7 +146,7 @@ class File(Table):
 
     id = pw.AutoField()
     deployment_id: str
-    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE")
+    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE", index=False)
     path = pw.TextField()
     size = pw.BigIntegerField()
     mime_type = pw.TextField()
@@ -162,7 +162,7 @@ class Alias(Table):
 
     id = pw.AutoField()
     project_id: int
-    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE", index=False)
     kind = pw.TextField()
     name = pw.TextField()
     # What it is found by in a host name or path (`bot.models.addresses`).
@@ -176,12 +176,42 @@ class Alias(Table):
         indexes = ((("project", "kind", "name"), True),)
 
 
+class Access(Table):
+    """Who may see a project's deployments. No row: everybody."""
+
+    project_id: int
+    project = pw.ForeignKeyField(Project, primary_key=True, on_delete="CASCADE")
+    kind = pw.TextField()  # password, link
+    password = pw.TextField(default="")  # its scrypt digest, never itself
+    signing_key = pw.TextField()  # of cookies and shared links, hex
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "access"
+
+
+class Traffic(Table):
+    """What was served of a deployment in one hour. Numbers alone: nothing of who asked."""
+
+    id = pw.AutoField()
+    deployment_id: str
+    deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
+    hour = pw.BigIntegerField()  # its beginning
+    status = pw.IntegerField()  # 2 for 200 to 299, and so on
+    requests = pw.BigIntegerField()
+    size = pw.BigIntegerField()  # bytes of bodies
+
+    class Meta:
+        table_name = "traffic"
+        indexes = ((("deployment", "hour", "status"), True), (("hour",), False))
+
+
 class OutboxEntry(Table):
     """Something that the code host must still be told. Order is kept within a `key`."""
 
     id = pw.AutoField()
     project_id: int
-    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
     kind = pw.TextField()  # status, comment, deployment, deployment_status
     key = pw.TextField()
     payload = pw.TextField()  # JSON
@@ -264,6 +294,7 @@ class AuditEntry(Table):
 
 
 ALL: tuple[type[Table], ...] = (
-    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, Access, Traffic,
+    OutboxEntry,
     Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip

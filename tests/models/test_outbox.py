@@ -164,7 +164,7 @@ def test_what_is_being_sent_is_not_replaced_but_followed(shelf: Shelf) -> None:
     shelf.add("a", "new", kind="comment", replace=True)
     shelf.add("a", "newest", kind="comment", replace=True)
     assert text(old) == "old"
-    assert outbox.following(old) == '{"text": "newest"}'
+    assert outbox.following(old) == '{"text":"newest"}'
     shelf.end(old)
     new = shelf.take()
     assert text(new) == "newest"

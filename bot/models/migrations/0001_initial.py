@@ -44,7 +44,7 @@ class Delivery(Table):
 
 
 class Ref(Table):
-    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="refs", on_delete="CASCADE", index=False)
     name = pw.TextField()
     sha = pw.TextField()
     deleted = pw.BooleanField(default=False)
@@ -56,7 +56,7 @@ class Ref(Table):
 
 
 class PullRequest(Table):
-    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="pull_requests", on_delete="CASCADE", index=False)
     number = pw.IntegerField()
     head_sha = pw.TextField()
     head_ref = pw.TextField()
@@ -72,8 +72,8 @@ class PullRequest(Table):
 
 class Deployment(Table):
     id = pw.TextField(primary_key=True)
-    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL")
-    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE")
+    user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL", index=False)
+    project = pw.ForeignKeyField(Project, backref="deployments", on_delete="CASCADE", index=False)
     sha = pw.TextField(null=True)
     ref = pw.TextField(default="")
     source = pw.TextField()
@@ -90,7 +90,7 @@ class Deployment(Table):
 
 class Build(Table):
     id = pw.TextField(primary_key=True)
-    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE")
+    deployment = pw.ForeignKeyField(Deployment, backref="builds", on_delete="CASCADE", index=False)
     status = pw.TextField()
     logs = pw.TextField(default="")
     framework = pw.TextField(default="")
@@ -110,7 +110,7 @@ class Build(Table):
 
 
 class File(Table):
-    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE")
+    deployment = pw.ForeignKeyField(Deployment, backref="files", on_delete="CASCADE", index=False)
     path = pw.TextField()
     size = pw.BigIntegerField()
     mime_type = pw.TextField()
@@ -122,7 +122,7 @@ class File(Table):
 
 
 class Alias(Table):
-    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, backref="aliases", on_delete="CASCADE", index=False)
     kind = pw.TextField()
     name = pw.TextField()
     address = pw.TextField(default="", index=True)
@@ -134,8 +134,31 @@ class Alias(Table):
         indexes = ((("project", "kind", "name"), True),)
 
 
+class Access(Table):
+    project = pw.ForeignKeyField(Project, primary_key=True, on_delete="CASCADE")
+    kind = pw.TextField()
+    password = pw.TextField(default="")
+    signing_key = pw.TextField()
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "access"
+
+
+class Traffic(Table):
+    deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
+    hour = pw.BigIntegerField()
+    status = pw.IntegerField()
+    requests = pw.BigIntegerField()
+    size = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "traffic"
+        indexes = ((("deployment", "hour", "status"), True), (("hour",), False))
+
+
 class OutboxEntry(Table):
-    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
     kind = pw.TextField()
     key = pw.TextField()
     payload = pw.TextField()
@@ -205,7 +228,8 @@ class AuditEntry(Table):
 
 
 TABLES = (
-    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, OutboxEntry,
+    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, Access, Traffic,
+    OutboxEntry,
     Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip
 
