@@ -51,11 +51,15 @@ class PullRequestClosed:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentServed:
-    """One request answered from a deployment. `size` is the body's, in bytes."""
+    """Requests answered from a deployment, told in batches, after they were counted.
+
+    `status` is the class: 2 for 200 to 299, and so on; `size` is of all bodies, in bytes.
+    """
 
     deployment_id: str
     status: int
     size: int
+    requests: int = 1
 
 
 Event = (

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 
 from bot.models import deployments, sql
+from bot.models.access import Access, access_of
 from bot.models.database import proxy
 from bot.models.status import AliasKind, DeploymentStatus
 from bot.models.tables import Deployment, Project
@@ -25,7 +26,7 @@ class Found:
     build_id: str = ""
     build_status: str = ""
     problem: str = ""
-    access: str = ""
+    access: Access | None = None
 
 
 def by_key(key: str) -> list[Found]:
@@ -109,4 +110,5 @@ def _found(row: Deployment) -> Found:
         build_id=build.id if build is not None else "",
         build_status=str(build.status) if build is not None else "",
         problem=build.error_message if build is not None else "",
+        access=access_of(project.id),
     )

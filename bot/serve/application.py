@@ -18,6 +18,7 @@ from bot.models import resolve as queries
 from bot.models.resolve import Found
 from bot.models.status import ACTIVE, DeploymentStatus
 from bot.serve import pages
+from bot.serve.access import Gate
 from bot.serve.address import (
     FULL_KEY,
     SHA_PREFIX,
@@ -33,6 +34,7 @@ from bot.serve.answers import redirect_to as redirect_elsewhere
 from bot.serve.bodies import Bodies
 from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
+from bot.serve.traffic import TrafficBook
 from bot.serve.visit import Visit
 from bot.settings import Settings
 from bot.storage.store import Store
@@ -54,7 +56,6 @@ class Previews:
         self, store: Store, settings: Settings, bus: Bus, fallback: WsgiApplication
     ) -> None:
         self._settings = settings
-        self._bus = bus
         self._fallback = fallback
         self._domain = settings.PREVIEW_DOMAIN.lower()
         own = urlsplit(settings.PUBLIC_URL)
@@ -64,8 +65,10 @@ class Previews:
         changes = queries.Changes()
         self._aliases = Aliases(queries.by_alias, changes.version)
         half = settings.PREVIEW_CACHE_SIZE // 2
-        self._sites = Sites(store, queries.by_key, changes.version, half)
+        self.traffic = TrafficBook(bus)
+        self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half))
+        self._gate = Gate()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
@@ -84,7 +87,7 @@ class Previews:
             return self._not_a_key(environ, start_response, path, key, rest)
         if not slash:
             return redirect(environ, start_response, f"/{key}/", 308)
-        visit = Visit(self._answers, environ, start_response, f"/{key}/", rest)
+        visit = Visit(self._answers, self._gate, environ, start_response, f"/{key}/", rest)
         site = site or self._site(key)
         if site is None:
             return self._unserved(key, visit)
@@ -108,7 +111,7 @@ class Previews:
         self, environ: Environ, start_response: StartResponse, key: str, path: str
     ) -> Iterable[bytes]:
         """`<sha>.<domain>`, an alias's or a custom domain: the site begins at `/`."""
-        visit = Visit(self._answers, environ, start_response, "/", path[1:])
+        visit = Visit(self._answers, self._gate, environ, start_response, "/", path[1:])
         if FULL_KEY.fullmatch(key) is None:
             return visit.page(404, _unknown())
         site = self._site(key)
@@ -129,7 +132,9 @@ class Previews:
         if not alias.slash:
             return redirect(environ, start_response, quoted(alias.base), 308)
         key = self._aliases.find(alias.address)
-        visit = Visit(self._answers, environ, start_response, quoted(alias.base), alias.rest)
+        visit = Visit(
+            self._answers, self._gate, environ, start_response, quoted(alias.base), alias.rest
+        )
         if not key:
             return visit.page(404, pages.page("Not found", _NO_ALIAS))
         site = self._site(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.models.ids import now
@@ -18,6 +18,7 @@ from bot.models.resolve import Found
 from bot.models.status import DeploymentStatus
 from bot.serve.rules import rules_of
 from bot.serve.site import Site
+from bot.serve.traffic import TrafficBook
 from bot.storage.store import NotPublished, Store
 
 _RECHECK = 1.0  # s
@@ -44,12 +45,14 @@ class Sites:
         store: Store,
         find: Callable[[str], list[Found]],
         version: Callable[[], int | None],
+        book: TrafficBook,
         largest: int,
     ) -> None:
         """`largest` bounds the memory of all sites together, in bytes (estimated)."""
         self._store = store
         self._find = find
         self._version = version
+        self._book = book
         self._room = largest
         self._used = 0
         self._by_key: OrderedDict[str, _Kept] = OrderedDict()
@@ -90,16 +93,13 @@ class Sites:
             self._keep(key, kept)
         return kept.site
 
-    def all(self) -> Iterator[Site]:
-        """Every site in memory."""
-        return iter([kept.site for kept in list(self._by_id.values())])
-
     def _compile(self, found: Found) -> Site | None:
         try:
             manifest = self._store.manifest(found.deployment_id)
         except NotPublished:
             return None
-        return Site(manifest, found, rules_of(self._store, manifest))
+        rules = rules_of(self._store, manifest)
+        return Site(manifest, found, self._book.counter(found.deployment_id), rules)
 
     def _still_there(self, kept: _Kept) -> bool:
         """Whether a site may be served on; brings it up to date."""
@@ -125,7 +125,6 @@ class Sites:
     def _replace(self, kept: _Kept, found: Found) -> None:
         site = self._compile(found)
         if site is not None:
-            site.traffic = kept.site.traffic
             kept.site = site
 
     def _keep(self, key: str, kept: _Kept) -> None:

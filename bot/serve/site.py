@@ -69,7 +69,9 @@ class Redirect:
 class Site:
     """Answers which file a path means. Paths begin without a slash; "" is the root."""
 
-    def __init__(self, manifest: Manifest, found: Found, rules: Rules = NO_RULES) -> None:
+    def __init__(
+        self, manifest: Manifest, found: Found, traffic: Traffic, rules: Rules = NO_RULES
+    ) -> None:
         self.found = found
         self.deployment_id = manifest.deployment
         self.base = manifest.base
@@ -79,7 +81,7 @@ class Site:
         self.compressed = manifest.compressed
         self.rules = rules
         self.access = found.access
-        self.traffic = Traffic(manifest.deployment)
+        self.traffic = traffic
         self.memory = len(manifest.files) * _ENTRY_SIZE
         self.memory += min(len(manifest.files), _MOST_KEPT) * _KEPT_SIZE
         self._spa = manifest.spa or rules.spa

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from bot.serve import pages
+from bot.serve.access import Gate, private
 from bot.serve.address import quoted
 from bot.serve.answers import Answers, Environ, StartResponse, choose, page, redirect, redirect_to
 from bot.serve.rules import Asked, Hit
@@ -25,6 +26,7 @@ class Visit:
     """`base` is where the site begins in this request's addresses; `path` is within it."""
 
     answers: Answers
+    gate: Gate
     environ: Environ
     start_response: StartResponse
     base: str
@@ -32,6 +34,13 @@ class Visit:
 
     def to(self, site: Site) -> Iterable[bytes]:
         """The site's answer."""
+        if site.access is not None:
+            barred = self.gate.answer(
+                site.access, self.environ, self.start_response, self.base, self.path
+            )
+            if barred is not None:
+                return barred
+            self.start_response = private(self.start_response)
         if self.environ["REQUEST_METHOD"] not in _METHODS:
             return self.not_allowed()
         if site.rules.forced and (hit := site.rules.forced.match(self._asked())) is not None:

@@ -1,0 +1,83 @@
+"""Who may see a project's deployments: everybody, unless it is said here.
+
+Callers hold a transaction around everything here that writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.models import sql
+from bot.models.ids import now
+
+# https://www.rfc-editor.org/rfc/rfc7914: 16 MB and about 50 ms for each attempt.
+_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
+
+
+class AccessKind(StrEnum):
+    PASSWORD = "password"  # noqa: S105
+    LINK = "link"  # whoever has a signed link that has not expired
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a project is protected."""
+
+    kind: AccessKind
+    password: str
+    signing_key: str
+
+    def __repr__(self) -> str:
+        return f"Access({self.kind})"
+
+
+def access_of(project_id: int) -> Access | None:
+    """`None`: everybody may see it."""
+    row = sql.first(
+        "SELECT kind, password, signing_key FROM access WHERE project_id = ?", project_id
+    )
+    return Access(AccessKind(row[0]), row[1], row[2]) if row is not None else None
+
+
+def protect(project_id: int, kind: AccessKind, password: str = "") -> Access:
+    """Protect a project. Links and cookies given out before are worth nothing from now on.
+
+    Deployments that front servers serve by themselves must be hidden from them
+    (`Store.hide`), which is the caller's affair.
+    """
+    access = Access(kind, digest(password) if password else "", secrets.token_hex(32))
+    sql.execute(
+        "INSERT INTO access (project_id, kind, password, signing_key, updated_at) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET "
+        "kind = excluded.kind, password = excluded.password, "
+        "signing_key = excluded.signing_key, updated_at = excluded.updated_at",
+        project_id, access.kind, access.password, access.signing_key, now(),
+    )  # fmt: skip
+    return access
+
+
+def open_to_all(project_id: int) -> None:
+    """Take the protection away."""
+    sql.execute("DELETE FROM access WHERE project_id = ?", project_id)
+
+
+def digest(password: str) -> str:
+    """`<salt>$<scrypt>`, both in hex."""
+    salt = secrets.token_bytes(16)
+    return f"{salt.hex()}${_scrypt(password, salt).hex()}"
+
+
+def is_password(password: str, digested: str) -> bool:
+    """Whether a password is the one that was digested, in constant time."""
+    salt, dollar, expected = digested.partition("$")
+    if not dollar:
+        return False
+    return hmac.compare_digest(_scrypt(password, bytes.fromhex(salt)).hex(), expected)
+
+
+def _scrypt(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL)
