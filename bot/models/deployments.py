@@ -65,7 +65,7 @@ def request_build(project_id: int, sha: str, ref: str, source: str, environment:
     """
     created = _create(project_id, sha, ref, source, environment, DeploymentStatus.PENDING)
     if created:
-        return _queue(created)
+        return queue_build(created)
     found = sql.first(_FIND, project_id, sha)
     assert found is not None  # noqa: S101 (the insert met it)
     deployment_id, status, known_environment, build_id, build_status = found
@@ -75,7 +75,7 @@ def request_build(project_id: int, sha: str, ref: str, source: str, environment:
         sql.execute(_PROMOTE, ref, now(), deployment_id)
     if build_status in (None, BuildStatus.SUPERSEDED, BuildStatus.CANCELLED):
         sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
-        return _queue(deployment_id)
+        return queue_build(deployment_id)
     ready = status == DeploymentStatus.READY
     return Requested(deployment_id, build_id, created=False, ready=ready)
 
@@ -91,7 +91,7 @@ def retry_build(deployment_id: str) -> Requested:
     if newest is not None and newest.status in ACTIVE:
         return Requested(deployment_id, newest.id, created=False, ready=False)
     sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
-    return _queue(deployment_id)
+    return queue_build(deployment_id)
 
 
 def _create(
@@ -106,7 +106,8 @@ def _create(
     return deployment_id if created else ""
 
 
-def _queue(deployment_id: str) -> Requested:
+def queue_build(deployment_id: str) -> Requested:
+    """Queue a build of a deployment that has none queued or running."""
     build_id = new_id("bld")
     sql.execute(_QUEUE, build_id, deployment_id, BuildStatus.QUEUED, now())
     return Requested(deployment_id, build_id, created=True, ready=False)

@@ -196,6 +196,10 @@ ON CONFLICT (project_id, kind, name) DO UPDATE SET
     address = excluded.address,
     deployment_id = excluded.deployment_id, updated_at = excluded.updated_at
 """
+_IN_PRODUCTION = """
+SELECT d.created_at FROM aliases a JOIN deployments d ON d.id = a.deployment_id
+WHERE a.project_id = ? AND a.kind = 'production'
+"""
 _HEADS = "SELECT name FROM refs WHERE project_id = ? AND sha = ? AND NOT deleted"
 
 
@@ -210,16 +214,27 @@ def point_aliases(deployment_id: str) -> None:
     """Point at a live deployment from every branch and pull request whose head it is.
 
     A branch that has moved on keeps what it has: an older build that ends later than a
-    newer one takes no name away from it.
+    newer one takes no name away from it. An upload is the head of nothing; it may have
+    been meant for production.
     """
     deployment = Deployment.get_by_id(deployment_id)
     project: Project = deployment.project
+    if not deployment.sha:
+        if deployment.environment == "production" and not _overtaken(deployment):
+            point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)
+        return
     for (branch,) in sql.rows(_HEADS, project.id, deployment.sha):
         point_alias(project.id, AliasKind.BRANCH, branch, deployment_id)
         if branch == project.production_branch:
             point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)
     for number in _numbers_headed(project.id, deployment.sha or ""):
         point_alias(project.id, AliasKind.PULL_REQUEST, str(number), deployment_id)
+
+
+def _overtaken(deployment: Deployment) -> bool:
+    """Whether production has been given something newer meanwhile."""
+    found = sql.first(_IN_PRODUCTION, deployment.project_id)
+    return found is not None and found[0] > deployment.created_at
 
 
 def set_installation_state(installation_id: int, state: str) -> int:

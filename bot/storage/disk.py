@@ -82,6 +82,16 @@ class DiskStore:
     def open(self, digest: str) -> BinaryIO:
         return self.path(digest).open("rb")
 
+    def size(self, digest: str) -> int | None:
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def flush(self) -> None:
+        with _faults("cannot be flushed"):
+            self._flush_all()
+
     def publish(self, manifest: Manifest) -> None:
         with _faults("cannot publish"):
             self._flush({entry.digest for entry in manifest.files.values()})
@@ -203,17 +213,20 @@ class DiskStore:
         with self._lock:
             new = digests & self._unflushed
         if len(new) > _FEW:
-            descriptor = os.open(self._root, os.O_RDONLY)
-            try:
-                if _system.syncfs(descriptor) != 0:
-                    os.sync()
-            finally:
-                os.close(descriptor)
+            self._flush_all()
         else:
             for digest in new:
                 _flush_path(self.path(digest))
         with self._lock:
             self._unflushed -= new
+
+    def _flush_all(self) -> None:
+        descriptor = os.open(self._root, os.O_RDONLY)
+        try:
+            if _system.syncfs(descriptor) != 0:
+                os.sync()
+        finally:
+            os.close(descriptor)
 
 
 def _digest_of(path: Path) -> tuple[str, int]:

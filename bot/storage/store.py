@@ -44,6 +44,12 @@ class Store(Protocol):
     def open(self, digest: str) -> BinaryIO:
         """The content, for reading; raises `FileNotFoundError`."""
 
+    def size(self, digest: str) -> int | None:
+        """The size of a content in bytes; `None`: it is not there."""
+
+    def flush(self) -> None:
+        """Make durable all that was stored so far, by whichever process."""
+
     def publish(self, manifest: Manifest) -> None:
         """Make a deployment visible, all at once. Replaces an earlier one of the same id."""
 

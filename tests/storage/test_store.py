@@ -56,6 +56,14 @@ def test_bytes_come_back_as_they_were_stored(store: Store, content: bytes) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", LARGE], ids=["empty", "small", "large"])
+def test_the_size_of_a_content_is_known_once_it_is_stored(store: Store, content: bytes) -> None:
+    assert store.size(sha256(content)) is None
+    store.put_bytes([content])
+    store.flush()
+    assert store.size(sha256(content)) == len(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", LARGE], ids=["empty", "small", "large"])
 def test_files_come_back_as_they_were_stored(store: Store, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)

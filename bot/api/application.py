@@ -1,0 +1,62 @@
+"""The API as one WSGI application: authentication, errors, routes, documentation."""
+
+from __future__ import annotations
+
+from flask import Response, g, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from bot import __version__
+from bot.api import deploy, problems
+from bot.api.authentication import authenticate
+from bot.api.problems import Problem
+from bot.api.services import Services
+from bot.uploads.intake import Uploads
+
+# The paths that are the API's; `bot.app` sends them here.
+PATHS = ("/api/", "/deploy", "/docs", "/redoc", "/openapi.json")
+_OPEN = ("/docs", "/redoc", "/openapi.json")
+_LARGEST_BODY = 4 << 20  # bytes; uploads have a limit of their own
+
+
+def create_api(services: Services) -> OpenAPI:
+    """All routes under `PATHS`."""
+    api = OpenAPI(
+        "bot.api",
+        info=Info(title="DeployStack", version=__version__),
+        security_schemes={"bearer": {"type": "http", "scheme": "bearer"}},
+        responses={401: Problem, 403: Problem},
+        validation_error_callback=problems.of_validation,
+        validation_error_model=Problem,
+        doc_ui=False,
+        static_folder=None,
+    )
+    api.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    problems.handle_errors(api)
+    uploads = Uploads(
+        services.settings,
+        services.database,
+        services.store,
+        services.bus,
+        services.wake,
+        services.build_now,
+    )
+
+    @api.before_request
+    def identify() -> None:
+        if not request.path.startswith(_OPEN):
+            g.caller = authenticate(request, services.settings, services.database)
+
+    @api.after_request
+    def protect(response: Response) -> Response:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    api.register_api(deploy.blueprint(services, uploads))
+    return api
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is answered here."""
+    return any(path == own or (own.endswith("/") and path.startswith(own)) for own in PATHS)

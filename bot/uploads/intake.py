@@ -1,0 +1,205 @@
+"""Takes uploads in: looks at what came, records it, and has it published or built.
+
+What only needs publishing is published before the answer; what must be built is
+queued for a worker. A refused upload leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.builders import detect
+from bot.builders.tree import FolderTree, Tree
+from bot.errors import SystemFault, UserError
+from bot.events import Bus, DeploymentCreated
+from bot.models import deployments, uploads
+from bot.models.database import Database
+from bot.models.ids import new_id
+from bot.models.status import ACTIVE, BuildStatus
+from bot.settings import Settings
+from bot.storage.store import Store
+from bot.uploads.archive import unpack
+from bot.uploads.entries import limits_of
+from bot.uploads.names import Register, safe_path
+from bot.uploads.pipeline import StoreTree
+from bot.uploads.receive import Received
+from bot.uploads.remote import parse_remote, resolve
+from bot.uploads.sources import FilesSource, RemoteSource, Sources
+
+_OTHER = re.compile(r"[^a-z0-9._-]+")
+_SUFFIXES = (".zip", ".tgz", ".gz", ".zst", ".tar")
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the uploader chose. `project` is empty where they left it to us."""
+
+    project: str = ""
+    ref: str = ""
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an upload came to. Not `ready`: its build is queued or running."""
+
+    deployment_id: str
+    build_id: str
+    project: str
+    status: str
+    ready: bool
+
+
+# Raises `UserError` where the uploader may not deploy to the project of this name.
+Authorise = Callable[[str], None]
+
+
+class MissingFiles(UserError):
+    """A manifest names contents that were not uploaded yet."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        super().__init__(
+            "files-missing",
+            f"{len(digests)} contents of the manifest are not here yet.",
+            "Upload them, then send the manifest again.",
+        )
+        self.digests = tuple(digests)
+
+
+class Uploads:
+    """One per process. `build_now` brings a queued build to its end in the calling thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        store: Store,
+        bus: Bus,
+        wake: Callable[[Sequence[str]], None],
+        build_now: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._bus = bus
+        self._wake = wake
+        self._build_now = build_now
+        self.sources = Sources(settings, store)
+
+    def take_archive(self, received: Received, options: Options, authorise: Authorise) -> Taken:
+        """Deploy an archive, which is moved away. Raises `UserError`."""
+        name = options.project or project_name(received.name)
+        authorise(name)
+        deployment_id = new_id("dpl")
+        tree = received.path.with_name("tree")
+        try:
+            unpack(received.path, tree, limits_of(self._settings))
+            builds = self._needs_build(FolderTree(tree), deployment_id)
+            self.sources.keep_archive(deployment_id, received.path, tree)
+        finally:
+            shutil.rmtree(tree, ignore_errors=True)
+        return self._request(deployment_id, name, "upload", options, builds=builds)
+
+    def take_remote(self, url: str, options: Options, authorise: Authorise) -> Taken:
+        """Deploy a repository by its address: a worker fetches it. Raises `UserError`."""
+        remote = parse_remote(url, options.ref, self._settings.ALLOWED_GIT_HOSTS)
+        if not remote.named:
+            resolve(remote)  # again before it is fetched; here, so as to answer at once
+        name = options.project or project_name(remote.name)
+        authorise(name)
+        deployment_id = new_id("dpl")
+        self.sources.keep(deployment_id, RemoteSource(remote.url, remote.ref))
+        return self._request(deployment_id, name, "url", options, builds=True)
+
+    def missing(self, files: Mapping[str, str]) -> list[str]:
+        """Those digests of a manifest whose contents are not in the store. Raises `UserError`."""
+        self._check_names(files)
+        wanted = dict.fromkeys(files.values())
+        return [digest for digest in wanted if self._store.size(digest) is None]
+
+    def take_files(self, files: Mapping[str, str], options: Options, authorise: Authorise) -> Taken:
+        """Deploy files of the store: path → SHA-256. Raises `UserError`, `MissingFiles`."""
+        name = options.project or "site"
+        authorise(name)
+        if missing := self.missing(files):
+            raise MissingFiles(missing)
+        deployment_id = new_id("dpl")
+        builds = self._needs_build(StoreTree(self._store, files), deployment_id)
+        # Others may have stored some of them: what is promised must outlive a power cut.
+        self._store.flush()
+        self.sources.keep(deployment_id, FilesSource(dict(files)))
+        return self._request(deployment_id, name, "upload", options, builds=builds)
+
+    def _needs_build(self, tree: Tree, deployment_id: str) -> bool:
+        return bool(detect.plan(tree, f"/{deployment_id}/").steps)
+
+    def _check_names(self, files: Mapping[str, str]) -> None:
+        register = Register()
+        if len(files) > self._settings.MAX_FILES:
+            raise UserError(
+                "too-many-files",
+                f"There are more than {self._settings.MAX_FILES} files.",
+                "MAX_FILES is the operator's limit.",
+            )
+        for path in files:
+            if safe_path(path) != path:
+                raise UserError("invalid-path", f"{path!r} is not a plain relative path.")
+            register.add_file(path)
+
+    def _request(
+        self, deployment_id: str, name: str, source: str, options: Options, *, builds: bool
+    ) -> Taken:
+        """Record a deployment whose source is kept, and bring it on its way."""
+        environment = "production" if options.production else "preview"
+        try:
+            with self._database.write():
+                project = uploads.project_for(name)
+                requested = uploads.request(
+                    deployment_id,
+                    project.id,
+                    source=source,
+                    ref=options.ref,
+                    environment=environment,
+                )
+                self._bus.publish(DeploymentCreated(deployment_id, requested.build_id))
+        except BaseException:
+            self.sources.forget(deployment_id)
+            raise
+        if builds:
+            self._wake([requested.build_id])
+        else:
+            self._build_now(requested.build_id)
+        return self._outcome(deployment_id, requested.build_id, builds=builds)
+
+    def _outcome(self, deployment_id: str, build_id: str, *, builds: bool) -> Taken:
+        build = deployments.find_build(build_id)
+        if build is None:
+            raise SystemFault("deployment-gone", "The deployment was deleted meanwhile.")
+        if not builds and build.status == BuildStatus.READY:
+            # A page that is published needs its archive no more.
+            self.sources.forget(deployment_id)
+        elif not builds and build.status not in ACTIVE:
+            with self._database.write():
+                uploads.withdraw(deployment_id)
+            self.sources.forget(deployment_id)
+            raise UserError(build.error_code, build.error_message)
+        return Taken(
+            deployment_id,
+            build_id,
+            build.deployment.project.name,
+            str(build.status),
+            ready=build.status == BuildStatus.READY,
+        )
+
+
+def project_name(file_name: str) -> str:
+    """`My Site.tar.gz` → `my-site`: where uploads go that name no project."""
+    name = Path(file_name.replace("\\", "/")).name.lower()
+    while name.endswith(_SUFFIXES):
+        name = name.rpartition(".")[0]
+    return _OTHER.sub("-", name)[:_LONGEST_NAME].strip("-._") or "site"

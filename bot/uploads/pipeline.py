@@ -1,0 +1,134 @@
+"""The builders' pipeline, for commits and for uploads alike.
+
+A deployment without a commit has a source instead. Where nothing is to be built and
+all files lie in the store already, publishing is writing a list.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from bot.builders import detect, output
+from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.plan import Plan
+from bot.settings import Settings
+from bot.storage.manifest import Entry, Manifest, media_type
+from bot.storage.store import Store
+from bot.uploads.sources import FilesSource, Sources
+
+
+class Builder(Protocol):
+    """What is asked of `bot.builders.pipeline.Pipeline`."""
+
+    def run(self, job: Job, control: Control) -> Built: ...
+
+    def run_folder(self, folder: Path, job: Job, control: Control) -> Built: ...
+
+    def tidy(self) -> None: ...
+
+
+class UploadPipeline:
+    """Runs jobs: those of commits as ever, those of uploads from their sources."""
+
+    def __init__(
+        self, builder: Builder, sources: Sources, store: Store, settings: Settings
+    ) -> None:
+        self._builder = builder
+        self._sources = sources
+        self._store = store
+        self._limits = output.OutputLimits(
+            files=settings.MAX_FILES,
+            file_size=settings.MAX_FILE_SIZE,
+            total_size=settings.MAX_DEPLOYMENT_SIZE,
+        )
+
+    def run(self, job: Job, control: Control) -> Built:
+        """Deploy a commit or an upload. Raises `UserError`, `SystemFault` or `Stopped`."""
+        if job.sha:
+            return self._builder.run(job, control)
+        control.entering(Stage.FETCH)
+        started = time.monotonic()
+        source = self._sources.read(job.deployment_id)
+        if isinstance(source, FilesSource):
+            tree = StoreTree(self._store, source.files)
+            plan = detect.plan(tree, job.base_path)
+            if not plan.steps:
+                return self._publish(tree, plan, job, control, started)
+        with self._work_folder() as folder:
+            tree_folder = folder / "tree"
+            self._sources.lay_out(job.deployment_id, tree_folder, control.log, control.cancelled)
+            seconds = time.monotonic() - started
+            built = self._builder.run_folder(tree_folder, job, control)
+        stages = built.stages | {Stage.FETCH: built.stages.get(Stage.FETCH, 0) + seconds}
+        return replace(built, stages=stages)
+
+    def tidy(self) -> None:
+        self._builder.tidy()
+
+    @contextmanager
+    def _work_folder(self) -> Iterator[Path]:
+        self._sources.root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=self._sources.root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _publish(
+        self, tree: StoreTree, plan: Plan, job: Job, control: Control, started: float
+    ) -> Built:
+        """Publish what lies in the store, unread but for what detection looked at."""
+        control.framework(plan.framework)
+        control.log.say(f"Detected {plan.framework}: {plan.reason}")
+        fetched = time.monotonic()
+        control.entering(Stage.PUBLISH)
+        folder = posixpath.normpath(posixpath.join(plan.root, plan.outputs[0]))
+        prefix = "" if folder == "." else f"{folder}/"
+        checked = output.Checked(self._limits)
+        files: dict[str, Entry] = {}
+        for path, digest in tree.digests.items():
+            inner = path[len(prefix) :]
+            if path.startswith(prefix) and not output.is_hidden(inner):
+                size = tree.size(path)
+                checked.count(inner, size)
+                files[inner] = Entry(digest, size, media_type(inner))
+        manifest = Manifest(
+            deployment=job.deployment_id,
+            files=files,
+            spa=plan.spa,
+            base=job.base_path,
+            created_at=int(time.time() * 1000),
+        )
+        self._store.publish(manifest)
+        control.log.say(f"Published {len(files)} files")
+        stages = {Stage.FETCH: fetched - started, Stage.PUBLISH: time.monotonic() - fetched}
+        return Built(manifest=manifest, framework=plan.framework, stages=stages)
+
+
+class StoreTree:
+    """A `Tree` of files that lie in the store."""
+
+    def __init__(self, store: Store, digests: Mapping[str, str]) -> None:
+        self._store = store
+        self.digests = digests
+        self.files = digests.keys()
+
+    def read(self, path: str) -> bytes:
+        if path not in self.digests:
+            raise FileNotFoundError(path)
+        with self._store.open(self.digests[path]) as content:
+            return content.read()
+
+    def size(self, path: str) -> int:
+        found = self._store.size(self.digests[path])
+        if found is None:
+            raise FileNotFoundError(path)
+        return found

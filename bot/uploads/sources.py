@@ -1,0 +1,134 @@
+"""What uploads are made of, kept for as long as they may have to be built (again).
+
+DATA_DIR/uploads/<deployment id>/source.json, and `archive` beside it. It is durable
+before the build is queued; it is not in charge of what the source turns into.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bot.builders.job import BuildLog
+from bot.errors import UserError
+from bot.settings import Settings
+from bot.storage.store import Store
+from bot.uploads.archive import unpack
+from bot.uploads.clone import clone
+from bot.uploads.entries import limits_of
+from bot.uploads.remote import parse_remote
+
+_CHUNK = 1 << 20
+
+
+class ArchiveSource(msgspec.Struct, frozen=True, tag="archive"):
+    """An archive, which was found to be in order when it came."""
+
+
+class RemoteSource(msgspec.Struct, frozen=True, tag="remote"):
+    """A repository by address; `ref` is a branch, a tag or a SHA."""
+
+    url: str
+    ref: str
+
+
+class FilesSource(msgspec.Struct, frozen=True, tag="files"):
+    """Files that lie in the store: path → SHA-256."""
+
+    files: dict[str, str]
+
+
+Source = ArchiveSource | RemoteSource | FilesSource
+_decoder: msgspec.json.Decoder[Source] = msgspec.json.Decoder(Source)
+
+
+class Sources:
+    """All of them. Safe for many threads and processes at once."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self.root = settings.DATA_DIR / "uploads"
+
+    def keep_archive(self, deployment_id: str, archive: Path, tree: Path) -> None:
+        """Take over an archive and what it was unpacked to; both must lie in `root`."""
+        folder = self._folder(deployment_id)
+        os.replace(archive, folder / "archive")
+        os.replace(tree, folder / "tree")
+        _flush(folder / "archive")
+        self._keep(folder, ArchiveSource())
+
+    def keep(self, deployment_id: str, source: RemoteSource | FilesSource) -> None:
+        self._keep(self._folder(deployment_id), source)
+
+    def read(self, deployment_id: str) -> Source:
+        """Raises `UserError` where the source is gone."""
+        try:
+            return _decoder.decode((self.root / deployment_id / "source.json").read_bytes())
+        except FileNotFoundError:
+            raise UserError(
+                "source-gone", "What was uploaded is no longer kept.", "Upload it again."
+            ) from None
+
+    def lay_out(
+        self, deployment_id: str, target: Path, log: BuildLog, cancelled: threading.Event
+    ) -> None:
+        """Write the source's tree into `target`, which must not exist yet.
+
+        Raises `UserError`, `SystemFault` or `Stopped`.
+        """
+        match self.read(deployment_id):
+            case ArchiveSource():
+                folder = self.root / deployment_id
+                archive = folder / "archive"
+                with contextlib.suppress(FileNotFoundError):
+                    # The first to build it takes the tree; whoever comes later unpacks.
+                    (folder / "tree").rename(target)
+                    return
+                unpacked = unpack(archive, target, limits_of(self._settings))
+                log.say(f"Unpacked {len(unpacked.files)} files, {unpacked.size / 1e6:.1f} MB")
+            case RemoteSource(url, ref):
+                remote = parse_remote(url, ref, self._settings.ALLOWED_GIT_HOSTS)
+                clone(remote, target, log, cancelled, self._settings.BUILD_TIMEOUT)
+            case FilesSource(files):
+                self._copy_files(files, target)
+                log.say(f"Took {len(files)} files from the store")
+
+    def forget(self, deployment_id: str) -> None:
+        """Remove what is kept of an upload, if anything."""
+        shutil.rmtree(self.root / deployment_id, ignore_errors=True)
+
+    def _copy_files(self, files: Mapping[str, str], target: Path) -> None:
+        target.mkdir(parents=True)
+        for path, digest in files.items():
+            file = target / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Copies: a build may write to its files, and the store's are for ever.
+            with self._store.open(digest) as content, file.open("xb") as copy:
+                shutil.copyfileobj(content, copy, _CHUNK)
+
+    def _folder(self, deployment_id: str) -> Path:
+        folder = self.root / deployment_id
+        folder.mkdir(parents=True)
+        return folder
+
+    def _keep(self, folder: Path, source: Source) -> None:
+        draft = folder / "source.draft"
+        draft.write_bytes(msgspec.json.encode(source))
+        _flush(draft)
+        os.replace(draft, folder / "source.json")
+        _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

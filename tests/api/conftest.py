@@ -1,0 +1,102 @@
+"""The API with real parts behind it: database, store, pipeline, worker."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from bot.api.application import create_api
+from bot.api.services import Services
+from bot.builders.pipeline import create_pipeline
+from bot.events import Bus
+from bot.models import tokens
+from bot.models.database import Database
+from bot.models.tokens import Scope
+from bot.settings import Settings
+from bot.storage.disk import DiskStore
+from bot.uploads.pipeline import UploadPipeline
+from bot.uploads.sources import Sources
+from bot.worker import Worker
+
+
+@dataclass
+class Running:
+    """An API and its worker. `woken` are the builds that workers were told of."""
+
+    settings: Settings
+    database: Database
+    store: DiskStore
+    worker: Worker
+    client: FlaskClient
+    woken: list[str] = field(default_factory=list)
+    token: str = ""
+
+    def request(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = dict(options.pop("headers", {}))
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        return self.client.open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        return self.request("POST", path, **options)
+
+    def work(self) -> None:
+        """What a worker would do now."""
+        while self.woken:
+            self.worker.build(self.woken.pop(0))
+
+    def new_token(self, scope: Scope = Scope.ADMIN, project_id: int | None = None) -> str:
+        with self.database.write():
+            _, secret = tokens.create(f"a {scope} token", scope, project_id)
+        return secret
+
+
+@pytest.fixture
+def work_folder() -> Iterator[str]:
+    """One that the builds' own account may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield folder
+
+
+@pytest.fixture
+def start(
+    make_settings: Callable[..., Settings], work_folder: str
+) -> Iterator[Callable[..., Running]]:
+    from bot.models.database import connect
+
+    opened: list[Database] = []
+
+    def start(**given: Any) -> Running:
+        chosen = {"SANDBOX": "process", "WORK_DIR": work_folder}
+        settings = make_settings(**(chosen | given))
+        database = connect(settings.DATABASE_URL)
+        opened.append(database)
+        store = DiskStore(settings.DATA_DIR / "artifacts")
+        bus = Bus()
+        builder = create_pipeline(settings, store, lambda _project: None)
+        pipeline = UploadPipeline(builder, Sources(settings, store), store, settings)
+        worker = Worker(settings, database, store, bus, pipeline, None)
+        woken: list[str] = []
+        services = Services(settings, database, store, bus, woken.extend, worker.build)
+        client = create_api(services).test_client()
+        return Running(settings, database, store, worker, client, woken)
+
+    yield start
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture
+def api(start: Callable[..., Running]) -> Running:
+    return start()
