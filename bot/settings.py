@@ -67,6 +67,7 @@ class Settings:
     MAX_DEPLOYMENT_SIZE: int
     MAX_UPLOAD_SIZE: int
     ALLOWED_GIT_HOSTS: tuple[str, ...]
+    SECRETS_KEY: tuple[Secret, ...]
     WORK_DIR: Path
     LOG_LEVEL: str
 
@@ -241,6 +242,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MAX_UPLOAD_SIZE", "1G", _size, "size of one uploaded archive"),
     Setting("ALLOWED_GIT_HOSTS", "github.com,gitlab.com,bitbucket.org,codeberg.org", _patterns,
             "hosts that `POST /deploy` may fetch repositories from; `*`: all public ones"),
+    Setting("SECRETS_KEY", "", _secrets,
+            "what projects' variables are encrypted with; `new,old` while rotating"),
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),
