@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ from bot.storage.urls import open_store
 from bot.tasks import Tasks
 from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.routes import webhook_application
-from bot.worker import Worker
+from bot.worker import Outbox, Worker
 
+_UPLOADS = frozenset({"/deploy", "/openapi.json"})
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -60,13 +62,46 @@ def create_app(settings: Settings) -> WsgiApplication:
     dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
     site = create_site(parts)
+    uploads = LateApplication(lambda: create_uploads(parts, dispatcher.wake))
 
     def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
-        chosen = webhooks if path == "/webhooks/github" else site
+        if path == "/webhooks/github":
+            return webhooks(environ, start_response)
+        chosen = uploads if path in _UPLOADS else site
         return chosen(environ, start_response)
 
     return Previews(parts.store, settings, parts.bus, fallback=route)
+
+
+class LateApplication:
+    """A WSGI application that is put together when somebody asks for it.
+
+    Those who only push pay neither the memory nor the time of what uploads need.
+    """
+
+    def __init__(self, create: Callable[[], WsgiApplication]) -> None:
+        self._create = create
+        self._created: WsgiApplication | None = None
+        self._creating = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        with self._creating:
+            if self._created is None:
+                self._created = self._create()
+        return self._created(environ, start_response)
+
+
+def create_uploads(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
+    """`POST /deploy`. What needs no build is published by the web process itself, at once."""
+    from bot.api.application import create_api
+    from bot.api.services import Services
+
+    worker = _worker(parts, outbox=None)
+    services = Services(
+        parts.settings, parts.database, parts.store, parts.bus, wake, build_now=worker.build
+    )
+    return create_api(services)
 
 
 def create_site(parts: Parts) -> Flask:
@@ -82,16 +117,25 @@ def create_site(parts: Parts) -> Flask:
 
 def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     """The worker process's parts. Imports what the web process never needs."""
-    from bot.builders.pipeline import create_pipeline
     from bot.github.sender import Sender
 
     parts = assemble(settings)
-    token_for = parts.client.token_for if parts.client is not None else lambda _project: None
-    pipeline = create_pipeline(settings, parts.store, token_for)
     outbox = Sender(parts.database, parts.client, settings) if parts.client is not None else None
-    worker = Worker(settings, parts.database, parts.store, parts.bus, pipeline, outbox)
+    worker = _worker(parts, outbox)
     tasks = Tasks(settings, worker)
     worker.requeue = tasks.build
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks
+
+
+def _worker(parts: Parts, outbox: Outbox | None) -> Worker:
+    from bot.builders.pipeline import create_pipeline
+    from bot.uploads.pipeline import UploadPipeline
+    from bot.uploads.sources import Sources
+
+    settings, store = parts.settings, parts.store
+    token_for = parts.client.token_for if parts.client is not None else lambda _project: None
+    commits = create_pipeline(settings, store, token_for)
+    pipeline = UploadPipeline(commits, Sources(settings, store), store, settings)
+    return Worker(settings, parts.database, store, parts.bus, pipeline, outbox)
