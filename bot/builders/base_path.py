@@ -27,8 +27,14 @@ class BasePath:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def base_path_for(framework: Framework, project: Project, script: str, base: str) -> BasePath:
-    """The way for this project; `script` names its build script, empty: it has none."""
+def base_path_for(
+    framework: Framework, project: Project, script: str, base: str, *, behind: bool = True
+) -> BasePath:
+    """The way for this project; `script` names its build script, empty: it has none.
+
+    `behind`: whether arguments may be put behind the command; where not, because the
+    project gives its own, they are written into the scripts that it starts.
+    """
     if framework.relative:
         return BasePath(how="its links are relative")
     arguments = tuple(filled(argument, base) for argument in framework.base_arguments)
@@ -39,7 +45,13 @@ def base_path_for(framework: Framework, project: Project, script: str, base: str
     ways += [name for name in sorted(files) if ".own." not in name]
     if arguments:
         shown = " ".join(arguments)
-        placed = _place(framework, project, script, arguments)
+        placed = _place(framework, project, script, arguments, behind=behind)
+        if placed is None and not behind:
+            return BasePath(
+                how=f"left to the build command, which finds it in $BASE_PATH; {_BY_ORIGIN}",
+                environment=environment,
+                files=files,
+            )
         if placed is None:
             return BasePath(
                 how=f"cannot be passed on: no script calls `{' '.join(framework.commands[0])}`; "
@@ -59,14 +71,14 @@ def base_path_for(framework: Framework, project: Project, script: str, base: str
 
 
 def _place(
-    framework: Framework, project: Project, script: str, arguments: tuple[str, ...]
+    framework: Framework, project: Project, script: str, arguments: tuple[str, ...], *, behind: bool
 ) -> tuple[tuple[str, ...], dict[str, str]] | None:
     """The arguments to put behind the script, or the files that hold them; `None`: no way."""
     package = project.package
     if not script or package is None:
-        return arguments, {}
+        return (arguments, {}) if behind else None
     text = package.scripts[script]
-    if not scripts.has_option(text, arguments):
+    if behind and not scripts.has_option(text, arguments):
         for command in framework.commands:
             if scripts.is_last_command(text, command):
                 return arguments, {}

@@ -105,7 +105,9 @@ def assure_programs(plan: Plan, toolchain: Toolchain) -> None:
 
 def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) -> dict[str, str]:
     """All that a build command finds in its environment."""
-    path = (*(str(entry) for entry in toolchain.path_entries), *_SYSTEM_PATH)
+    root = home.parent / "tree" / plan.root
+    own = (root / folder for folder in plan.path)
+    path = (*map(str, own), *map(str, toolchain.path_entries), *_SYSTEM_PATH)
     return {
         **ENVIRONMENT,
         "HOME": str(home),

@@ -69,8 +69,14 @@ def dependencies_of(tree: Path, plan: Plan, toolchain: Toolchain) -> Dependencie
     scripts = _scripts(own)
     digest = hashlib.sha256()
     install = plan.step("install")
+    if not plan.restorable:
+        return Dependencies(key="", scripts=scripts)
+    # An install may depend on variables, such as NODE_ENV. Those that differ in every
+    # build, such as the base path, are no project's own and no install's matter.
+    variables = tuple(sorted(plan.variables.items()))
     facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
-    _add(digest, "facts", repr((facts, install.argv if install else ())).encode())
+    argv = install.argv if install else ()
+    _add(digest, "facts", repr((facts, variables, argv)).encode())
     locked = False
     for path in _relevant(tree):
         name = path.name

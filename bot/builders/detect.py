@@ -9,6 +9,8 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
 
 from bot.builders import scripts
 from bot.builders.base_path import base_path_for
@@ -27,7 +29,7 @@ OUTPUTS = ("dist", "build", "out", "public", "_site", "site", "www")
 _PREBUILT = ("dist", "build", "public", "_site", "site", "out", "docs", "www", "html")
 _UNCHANGED = "plain files: links are published as they are"
 # The environment that a Python project's packages are installed into.
-_PYTHON = ".deploystack/python"
+PYTHON = ".deploystack/python"
 # A build that only compiles makes no pages.
 _COMPILES = re.compile(r"\s*(?:rimraf \S+ && )?(?:npx )?(?:tsc|nest|swc|tsup|babel|prisma)\b")
 
@@ -39,34 +41,83 @@ _GENERIC = Framework(
 )
 
 
-def plan(tree: Tree, base_path: str, root: str = ".") -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a project says itself, and need not be found out.
+
+    `command` builds it (empty: nothing needs to, None: not said), into `output` (empty:
+    not said); `framework` with the reason, instead of the one that would be recognised.
+    """
+
+    command: str | None = None
+    output: str = ""
+    framework: tuple[Framework, str] | None = None
+
+
+def plan(tree: Tree, base_path: str, root: str = ".", given: Given = Given()) -> Plan:
     """How the project at `root` becomes a site under `base_path`.
 
+    Where a command is given, the plan is the one for it, but its step is not in it.
     Raises `UserError`: `server-only` where it needs a server, `nothing-recognised`.
     """
     project = Project(tree, root)
-    found = _node_framework(project) or _by_files(GENERATORS, project)
+    if given.command == "":
+        return _unbuilt_plan(project, given) or _nothing_recognised()
+    found = given.framework or _node_framework(project) or _by_files(GENERATORS, project)
     if found:
         framework, reason = found
-        _refuse_server(framework, project, reason)
+        if not given.output:
+            _refuse_server(framework, project, reason)
         if framework in GENERATORS:
-            return _generator_plan(framework, project, reason, base_path)
-        return _node_plan(framework, project, reason, base_path)
+            return _generator_plan(framework, project, reason, base_path, given)
+        return _node_plan(framework, project, reason, base_path, given)
+    if given.command:
+        return _custom_plan(project, base_path, given)
     package = project.package
     build = package.scripts.get("build", "") if package is not None else ""
     if build and not _COMPILES.match(build):
-        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path)
+        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path, given)
     if project.has("index.html"):
         return _static_plan(project, ".", "file `index.html`, and nothing that builds")
     server = _by_dependency(SERVERS, project) or _by_files(SERVERS, project)
-    if server:
+    if server and not given.output:
         _refuse_server(server[0], project, server[1])
-    for folder in _PREBUILT:
-        if project.has(f"{folder}/index.html"):
-            reason = f"file `{folder}/index.html`, and nothing that builds"
-            return _static_plan(project, folder, reason)
+    if unbuilt := _unbuilt_plan(project, given):
+        return unbuilt
     if build:
-        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path)
+        return _node_plan(_GENERIC, project, "script `build` in package.json", base_path, given)
+    return _nothing_recognised()
+
+
+def _unbuilt_plan(project: Project, given: Given) -> Plan | None:
+    """The site that lies in the sources; None: there is none."""
+    if given.output:
+        reason = f"folder `{given.output}`, and nothing that builds"
+        return _static_plan(project, given.output, reason)
+    for folder in (".", *_PREBUILT):
+        index = posixpath.normpath(f"{folder}/index.html")
+        if project.has(index):
+            return _static_plan(project, folder, f"file `{index}`, and nothing that builds")
+    return None
+
+
+def _custom_plan(project: Project, base: str, given: Given) -> Plan:
+    """For a project that says how it is built, and nothing else is known of."""
+    reason = "a build command of its own"
+    if project.package is not None:
+        return _node_plan(_GENERIC, project, reason, base, given)
+    way = base_path_for(_GENERIC, project, "", base)
+    return Plan(
+        framework="Own build",
+        reason=reason,
+        root=project.root,
+        outputs=_outputs(_GENERIC, project),
+        environment=way.environment,
+        base_path=way.how,
+    )
+
+
+def _nothing_recognised() -> NoReturn:
     raise UserError(
         "nothing-recognised",
         "There is no index page, no build script and no known framework in this commit.",
@@ -130,21 +181,29 @@ def _refuse_server(framework: Framework, project: Project, reason: str) -> None:
     )
 
 
-def _node_plan(framework: Framework, project: Project, reason: str, base: str) -> Plan:
+def _node_plan(
+    framework: Framework, project: Project, reason: str, base: str, given: Given
+) -> Plan:
     package = project.package
     assert package is not None  # noqa: S101 (Node frameworks are recognised by it)
     manager = package.manager
-    script = _build_script(framework, package)
-    way = base_path_for(framework, project, script, base)
-    if script:
-        build = manager.run(script, way.arguments)
+    steps: tuple[Step, ...] = (Step(name="install", argv=manager.install()),)
+    if given.command:
+        script = scripts.started_by(package, given.command)
+        way = base_path_for(framework, project, script, base, behind=False)
     else:
-        build = manager.execute((*framework.commands[0], *way.arguments))
+        script = _build_script(framework, package)
+        way = base_path_for(framework, project, script, base)
+        if script:
+            build = manager.run(script, way.arguments)
+        else:
+            build = manager.execute((*framework.commands[0], *way.arguments))
+        steps = (*steps, Step(name="build", argv=build))
     return Plan(
         framework=framework.name,
         reason=reason,
         root=project.root,
-        steps=(Step(name="install", argv=manager.install()), Step(name="build", argv=build)),
+        steps=steps,
         outputs=_outputs(framework, project),
         environment={**framework.environment, **way.environment},
         files=way.files,
@@ -167,32 +226,36 @@ def _node_for(framework: Framework, package: Package) -> str:
     return wanted[-1] if wanted else ""
 
 
-def _generator_plan(framework: Framework, project: Project, reason: str, base: str) -> Plan:
-    way = base_path_for(framework, project, "", base)
+def _generator_plan(
+    framework: Framework, project: Project, reason: str, base: str, given: Given
+) -> Plan:
+    way = base_path_for(framework, project, "", base, behind=not given.command)
     source = sphinx_source(project)
     command = tuple(word.replace("{sphinx_source}", source) for word in framework.commands[0])
     steps = []
     if framework.requirements:
         steps = [
-            Step(name="install", argv=("python3", "-m", "venv", _PYTHON)),
+            Step(name="install", argv=("python3", "-m", "venv", PYTHON)),
             Step(
-                name="install", argv=(f"{_PYTHON}/bin/pip", "install", *_wanted(framework, project))
+                name="install", argv=(f"{PYTHON}/bin/pip", "install", *_wanted(framework, project))
             ),
         ]
-        command = (f"{_PYTHON}/bin/{command[0]}", *command[1:])
+        command = (f"{PYTHON}/bin/{command[0]}", *command[1:])
     elif framework.programs == ("bundle",):
         steps = [Step(name="install", argv=("bundle", "install"))]
+    if not given.command:
+        steps.append(Step(name="build", argv=(*command, *way.arguments)))
     python = project.text("runtime.txt") or project.text(".python-version")
     return Plan(
         framework=framework.name,
         reason=reason,
         root=project.root,
-        steps=(*steps, Step(name="build", argv=(*command, *way.arguments))),
+        steps=tuple(steps),
         outputs=_outputs(framework, project),
         environment={**framework.environment, **way.environment},
         base_path=way.how,
         python=python.strip().removeprefix("python-"),
-        programs=framework.programs,
+        programs=() if given.command else framework.programs,
     )
 
 

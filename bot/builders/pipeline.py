@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.builders import detect, output, publish
+from bot.builders import configured, output, publish
 from bot.builders.cache import CacheScope
 from bot.builders.commands import Commands, assure_programs
 from bot.builders.install import Installer
@@ -27,7 +27,7 @@ from bot.builders.source import Repositories, Source, TokenFor
 from bot.builders.toolchain import Toolchains
 from bot.builders.tree import FolderTree, Tree
 from bot.builders.work_folder import WorkFolders
-from bot.errors import SystemFault
+from bot.errors import SystemFault, UserError
 from bot.settings import Settings
 from bot.storage.manifest import Entry, Manifest
 from bot.storage.store import Store
@@ -129,9 +129,11 @@ class Pipeline:
         self._work_folders.settle()
 
     def _plan(self, tree: Tree, job: Job, control: Control) -> Plan:
-        plan = detect.plan(tree, job.base_path)
+        plan = configured.plan(tree, job.base_path, job.environment)
         control.framework(plan.framework)
         control.log.say(f"Detected {plan.framework}: {plan.reason}")
+        if plan.decided:
+            control.log.say(f"Decided by deploystack.toml: {', '.join(plan.decided)}")
         control.log.say(f"Base path {job.base_path}: {plan.base_path}")
         publish.warn_of_pointers(tree, control.log)
         return plan
@@ -141,6 +143,12 @@ class Pipeline:
     ) -> dict[str, Entry]:
         folder = os.path.normpath(os.path.join(plan.root, plan.outputs[0]))
         blobs = output.check_tree(source.tree, folder, self._limits, control.log)
+        if output.INDEX not in blobs:
+            raise UserError(
+                "no-index-page" if blobs else "output-missing",
+                f"There is no {output.INDEX} in {folder}.",
+                "A site needs an index page at its top; see build.output in deploystack.toml.",
+            )
         known = publish.entries_by_blob(self._store, job.previous)
         return publish.store_blobs(self._store, source.tree.reader, blobs, known)
 
@@ -159,10 +167,10 @@ class Pipeline:
                         )
                     )
                 with stages(Stage.BUILD):
-                    _write_files(tree / plan.root, plan.files)
+                    _write_files(_root_of(tree, plan), plan.files)
                     commands.build(plan, toolchain, job, installed.overlays)
             with stages(Stage.PUBLISH):
-                folder = output.choose_output(tree / plan.root, plan.outputs)
+                folder = output.choose_output(_root_of(tree, plan), plan.outputs)
                 shown = str(folder.relative_to(os.path.realpath(tree)))
                 control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
                 checked = output.check_folder(folder, self._limits, control.log)
@@ -183,6 +191,7 @@ class Pipeline:
             spa=plan.spa,
             base=job.base_path,
             created_at=int(time.time() * 1000),
+            configuration=dict(plan.configuration),
         )
         # The last look before others see it: a build that is not wanted stays unseen.
         control.entering(Stage.PUBLISH)
@@ -190,6 +199,14 @@ class Pipeline:
         size = sum(entry.size for entry in files.values())
         control.log.say(f"Published {len(files)} files, {size / 1e6:.1f} MB")
         return Built(manifest=manifest, framework=plan.framework, stages=stages.seconds)
+
+
+def _root_of(tree: Path, plan: Plan) -> Path:
+    """The folder that is built, unless a command has put a link in its place."""
+    root = tree / plan.root
+    if os.path.realpath(root) != os.path.normpath(os.path.join(os.path.realpath(tree), plan.root)):
+        raise UserError("root-replaced", f"{plan.root} is no longer a folder of the repository.")
+    return root
 
 
 def _write_files(root: Path, files: Mapping[str, str]) -> None:

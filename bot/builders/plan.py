@@ -48,6 +48,16 @@ class Plan:
     python: str = ""
     # Programs that the steps call and that no package of the project brings (`hugo`).
     programs: tuple[str, ...] = ()
+    # Folders, relative to `root`, whose programs commands find by name.
+    path: tuple[str, ...] = ()
+    # The keys of deploystack.toml that decided over what was detected (`build.command`).
+    decided: tuple[str, ...] = ()
+    # The variables that the project's configuration sets; they are in `environment` too.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    # Whether the install steps do no more than fill node_modules, which may then be restored.
+    restorable: bool = True
+    # Configuration files that serving obeys: name → text.
+    configuration: Mapping[str, str] = field(default_factory=dict)
 
     def step(self, name: str) -> Step | None:
         return next((step for step in self.steps if step.name == name), None)

@@ -13,6 +13,11 @@ Command = tuple[str, ...]
 # What may stand before a command: assignments, and programs that only start others.
 _BEFORE = r"(?:^|[;&|(]\s*)(?:(?:\w+=\S*|cross-env|env|npx|pnpm|yarn|bunx|exec|run|dotenv|--)\s+)*"
 
+# npm and Bun start scripts by `run` alone; `vite build` is no start of a script.
+_STARTS = re.compile(
+    r"(?<![\w./-])(?:(?:npm|pnpm|yarn|bun)\s+run(?:-script)?|pnpm|yarn)\s+(?:-\S+\s+)*([\w:.@/-]+)"
+)
+
 
 def calls(script: str, command: Command) -> bool:
     return _call(command).search(script) is not None
@@ -30,6 +35,12 @@ def reachable(package: Package, name: str) -> set[str]:
         words = set(re.findall(r"[\w:.@/-]+", package.scripts[current]))
         waiting += [other for other in package.scripts if other in words]
     return found
+
+
+def started_by(package: Package, command: str) -> str:
+    """The first script that a command line starts (`npm run docs`); empty: none."""
+    names = _STARTS.findall(command)
+    return next((name for name in names if name in package.scripts), "")
 
 
 def called_by(package: Package, name: str, commands: tuple[Command, ...]) -> Command | None:

@@ -1,0 +1,311 @@
+"""`deploystack.toml`: read, checked, and complained about by key and line.
+
+It is in charge of what the file may say. It is not in charge of what follows from it
+(`configured` is), nor of what redirects and headers mean (`bot.serve.rules` is).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
+from bot.builders.toml_lines import KeyPath, lines_of
+from bot.builders.tree import Tree
+from bot.errors import UserError
+
+NAME = "deploystack.toml"
+DOCUMENT = "docs/configuration.md describes every key."
+# What `build.framework` may name besides the rows of the table.
+PLAIN = "Plain HTML"
+FRAMEWORK_NAMES = tuple(
+    dict.fromkeys((*(row.name for row in (*NODE_FRAMEWORKS, *GENERATORS)), PLAIN))
+)
+_LARGEST = 1 << 16  # bytes
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What the host tells every build; a build that could not rely on it would be lost.
+RESERVED = frozenset(
+    {"BASE_PATH", "COMMIT_REF", "COMMIT_SHA", "CONTEXT", "DEPLOYSTACK", "HOME", "PATH", "TMPDIR"}
+)
+_COMMAND = "Split into words as a shell would; run by `sh -c` where it has shell operators. "
+_KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "date": "a date",
+    "datetime": "a date",
+    "float": "a number",
+    "int": "a number",
+    "object": "a table",
+    "str": "text",
+    "time": "a time",
+}
+
+
+class Build(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[build]`."""
+
+    install: (
+        Annotated[str, Meta(description=_COMMAND + "Brings in dependencies; empty: nothing does.")]
+        | UnsetType
+    ) = UNSET
+    command: (
+        Annotated[
+            str, Meta(description=_COMMAND + "Makes the site; empty: it is published as it is.")
+        ]
+        | UnsetType
+    ) = UNSET
+    output: (
+        Annotated[
+            str,
+            Meta(min_length=1, description="The folder that is published, relative to `root`."),
+        ]
+        | UnsetType
+    ) = UNSET
+    framework: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="What the project is, where detection is wrong.",
+                extra_json_schema={"examples": list(FRAMEWORK_NAMES)},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    node: (
+        Annotated[
+            str, Meta(min_length=1, description="The Node version, such as `22` or `>=20.11`.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Context(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the tables `[context.production]` and `[context.preview]`."""
+
+    environment: Annotated[
+        dict[str, str], Meta(description="Variables that install and build commands find.")
+    ] = {}
+
+
+class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[context]`."""
+
+    production: Context = Context()
+    preview: Context = Context()
+
+
+class Serve(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[serve]`. All but `spa` are `bot.serve.rules`' to read."""
+
+    spa: (
+        Annotated[
+            bool,
+            Meta(description="Whether unknown addresses are answered with the index page."),
+        ]
+        | UnsetType
+    ) = UNSET
+    clean_urls: (
+        Annotated[bool, Meta(description="Whether `/about.html` leads to `/about`.")] | UnsetType
+    ) = UNSET
+    trailing_slash: (
+        Annotated[bool, Meta(description="Whether addresses end in a slash.")] | UnsetType
+    ) = UNSET
+    listing: (
+        Annotated[bool, Meta(description="Whether folders without an index page are listed.")]
+        | UnsetType
+    ) = UNSET
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of deploystack.toml."""
+
+    root: Annotated[
+        str, Meta(min_length=1, description="The folder of the repository that is built.")
+    ] = "."
+    build: Build = Build()
+    context: Contexts = Contexts()
+    serve: Serve = Serve()
+    redirects: Annotated[
+        list[dict[str, Any]], Meta(description="`from`, `to`, `status`, `force`, …: as Netlify's.")
+    ] = []
+    headers: Annotated[list[dict[str, Any]], Meta(description="`for` and `values`.")] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What a project's deploystack.toml says; without one, nothing: all defaults."""
+
+    file: File = field(default_factory=File)
+    text: str = ""
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        return posixpath.normpath(self.file.root)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it holds anything that `bot.serve.rules` is to read."""
+        switches = {path[1] for path in self.lines if path[0] == "serve" and len(path) > 1}
+        return bool(self.file.redirects or self.file.headers or switches - {"spa"})
+
+    def environment(self, context: str) -> Mapping[str, str]:
+        """The variables of a context; of one that the file cannot name, none."""
+        found = getattr(self.file.context, context, None)
+        return found.environment if isinstance(found, Context) else {}
+
+    def error(self, path: KeyPath, problem: str, hint: str = DOCUMENT) -> UserError:
+        """A complaint about one key."""
+        return _error(self.lines, path, problem, hint)
+
+
+def read_configuration(tree: Tree) -> Configuration:
+    """The configuration at the top of a tree. Raises `UserError` `invalid-configuration`."""
+    if NAME not in tree.files:
+        return Configuration()
+    content = tree.read(NAME)
+    if len(content) > _LARGEST:
+        raise _invalid(f"it is larger than {_LARGEST >> 10} KB.")
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise _invalid("it is not UTF-8 text.") from None
+
+
+def parse(text: str) -> Configuration:
+    """Raises `UserError` with the key path and the line of the first mistake."""
+    try:
+        content = tomllib.loads(text)
+        lines = lines_of(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _invalid(f"{error}.", "https://toml.io says how TOML is written.") from None
+    except RecursionError:
+        raise _invalid("it is nested too deeply.") from None
+    _refuse_unknown_keys(content, File, (), lines)
+    try:
+        file = msgspec.convert(content, File)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), content, lines) from None
+    configuration = Configuration(file=file, text=text, lines=lines)
+    _check_folder(configuration, ("root",), file.root, "the repository")
+    if file.build.output is not UNSET:
+        _check_folder(configuration, ("build", "output"), file.build.output, "`root`")
+    for context in ("production", "preview"):
+        for name, value in configuration.environment(context).items():
+            _check_variable(configuration, ("context", context, "environment", name), name, value)
+    return configuration
+
+
+def schema() -> str:
+    """The JSON schema that editors use. https://json-schema.org/draft/2020-12"""
+    made = msgspec.json.schema(File)
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps({"$schema": dialect, "title": NAME, **made}, indent=2) + "\n"
+
+
+def nearest(wanted: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """The known word that was most likely meant; empty: none is near."""
+    lower = {word.lower(): word for word in known}
+    found = difflib.get_close_matches(wanted.lower(), list(lower), n=1, cutoff=likeness)
+    return lower[found[0]] if found else ""
+
+
+def _refuse_unknown_keys(
+    content: Mapping[str, Any], table: type[Struct], path: KeyPath, lines: Mapping[KeyPath, int]
+) -> None:
+    fields = {row.name: row.type for row in msgspec.structs.fields(table)}
+    for key, value in content.items():
+        if key not in fields:
+            problem = f"there is no such key{_suggestion(key, path, list(fields))}"
+            raise _error(lines, (*path, key), problem)
+        kind = fields[key]
+        if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, Mapping):
+            _refuse_unknown_keys(value, kind, (*path, key), lines)
+
+
+def _suggestion(key: str, path: KeyPath, beside: list[str]) -> str:
+    """The nearest key in the same table, else the nearest anywhere."""
+    if found := nearest(key, beside):
+        return f"; did you mean `{_shown((*path, found))}`?"
+    everywhere = _known_keys(File, "")
+    last = {name.rpartition(".")[2]: name for name in everywhere}
+    if found := nearest(key, last, likeness=0.8):
+        return f"; did you mean `{last[found]}`?"
+    return f"; known here are {', '.join(beside)}"
+
+
+def _known_keys(table: type[Struct], prefix: str) -> list[str]:
+    found = []
+    for row in msgspec.structs.fields(table):
+        found.append(f"{prefix}{row.name}")
+        if isinstance(row.type, type) and issubclass(row.type, Struct):
+            found += _known_keys(row.type, f"{prefix}{row.name}.")
+    return found
+
+
+def _explained(problem: str, content: Mapping[str, Any], lines: Mapping[KeyPath, int]) -> UserError:
+    """msgspec's complaint, in the words of the file: "expected text, got a number"."""
+    said, _, place = problem.partition(" - at `$")
+    path: KeyPath = ()
+    value: Any = content
+    for name, number in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", place):
+        part: str | int = name
+        if number == "...":  # msgspec names no key of a table that may hold any
+            part = next(key for key, held in value.items() if not isinstance(held, str))
+        elif number:
+            part = int(number)
+        path, value = (*path, part), value[part]
+    if "length" in said:
+        return _error(lines, path, "must not be empty")
+    kinds = re.search(r"Expected `([^`]+)`, got `([^`]+)`", said)
+    if kinds is None:
+        return _error(lines, path, said)
+    wanted, got = (_KINDS.get(kind, kind) for kind in kinds.groups())
+    return _error(lines, path, f"expected {wanted}, got {got}")
+
+
+def _check_folder(configuration: Configuration, path: KeyPath, folder: str, within: str) -> None:
+    parts = posixpath.normpath(folder).split("/")
+    if folder.startswith("/") or ".." in parts or "\\" in folder or "\0" in folder:
+        raise configuration.error(path, f"expected a folder within {within}, got {folder!r}")
+
+
+def _check_variable(configuration: Configuration, path: KeyPath, name: str, value: str) -> None:
+    if not _VARIABLE.fullmatch(name):
+        problem = "a variable's name consists of letters, digits and underscores"
+        raise configuration.error(path, problem)
+    if name in RESERVED:
+        raise configuration.error(path, "is set by the host, and cannot be changed")
+    if "\0" in value:
+        raise configuration.error(path, "must not contain the character NUL")
+
+
+def _error(
+    lines: Mapping[KeyPath, int], path: KeyPath, problem: str, hint: str = DOCUMENT
+) -> UserError:
+    known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
+    end = problem[-1:] if problem.endswith("?") else ""
+    place = f" (line {known})" if known else ""
+    return _invalid(f"{_shown(path)}: {problem}{place}{'' if end else '.'}", hint)
+
+
+def _invalid(problem: str, hint: str = DOCUMENT) -> UserError:
+    return UserError("invalid-configuration", f"{NAME}: {problem}", hint)
+
+
+def _shown(path: KeyPath) -> str:
+    """`build.output`, `redirects 2`: places in a list are counted from 1, as rules do."""
+    text = ""
+    for part in path:
+        text += f" {part + 1}" if isinstance(part, int) else f".{part}" if text else part
+    return text

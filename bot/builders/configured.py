@@ -1,0 +1,172 @@
+"""The plan of a build: what deploystack.toml says, and what detection finds for the rest."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+
+from msgspec import UNSET, UnsetType
+
+from bot.builders import detect
+from bot.builders.configuration import (
+    FRAMEWORK_NAMES,
+    NAME,
+    PLAIN,
+    Configuration,
+    nearest,
+    read_configuration,
+)
+from bot.builders.detect import Given
+from bot.builders.framework import Framework
+from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
+from bot.builders.plan import Plan, Step
+from bot.builders.project import Project
+from bot.builders.tree import Tree
+
+# What only a shell understands, outside of quotes, and what it expands in double quotes.
+# https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html
+_OPERATORS = re.compile(r"[|&;<>()$`*?\[~\n]")
+_QUOTED = re.compile(r"'[^']*'|\\.|\"((?:\\.|[^\"\\])*)\"", re.DOTALL)
+# Words that no program stands for, and assignments before a command.
+_ONLY_IN_SHELLS = re.compile(r"\s*(?:(?:cd|export|set|unset|umask|eval|exec|if|for|while|\.|:|!)\s"
+                             r"|[A-Za-z_][A-Za-z0-9_]*=)")  # fmt: skip
+# Installs that fill node_modules and do nothing else, so that it may be restored instead.
+_PLAIN_INSTALLS = frozenset(
+    {
+        ("bun", "install"),
+        ("npm", "ci"),
+        ("npm", "install"),
+        ("pnpm", "install"),
+        ("yarn", "install"),
+    }
+)
+
+
+def plan(tree: Tree, base_path: str, context: str) -> Plan:
+    """How the commit becomes a site under `base_path`; `context` is `production` or `preview`.
+
+    Raises `UserError`: `invalid-configuration`, and what `detect.plan` raises.
+    """
+    configuration = read_configuration(tree)
+    root, build = configuration.root, configuration.file.build
+    if root != "." and not any(path.startswith(f"{root}/") for path in tree.files):
+        problem = f"there is no folder {root!r} in this commit"
+        raise configuration.error(("root",), problem)
+    install = _command(configuration, "install")
+    command = _command(configuration, "command")
+    output = _text(build.output) or ""
+    framework = _framework(configuration, Project(tree, root))
+    given = Given(
+        command="" if build.framework is not UNSET and framework is None else _text(build.command),
+        output=output,
+        framework=framework,
+    )
+    found = detect.plan(tree, base_path, root, given)
+    return _apply(configuration, found, context, install, command)
+
+
+def argv_of(text: str) -> tuple[str, ...]:
+    """A command as it is run: in words, or by a shell where it has shell operators.
+
+    Raises `ValueError` where a quotation has no end. An empty command has no words.
+    """
+    words = tuple(shlex.split(text))
+    bare = _QUOTED.sub(lambda found: "$" if re.search(r"[$`]", found[1] or "") else "", text)
+    stripped = text.strip()
+    if words and (_OPERATORS.search(bare.strip()) or _ONLY_IN_SHELLS.match(stripped)):
+        return ("sh", "-c", stripped)
+    return words
+
+
+def _apply(
+    configuration: Configuration,
+    found: Plan,
+    context: str,
+    install: tuple[str, ...] | None,
+    command: tuple[str, ...] | None,
+) -> Plan:
+    build, spa = configuration.file.build, configuration.file.serve.spa
+    variables = configuration.environment(context)
+    steps = found.steps
+    if install is not None:
+        own = (Step(name="install", argv=install),) if install else ()
+        steps = (*own, *(step for step in steps if step.name != "install"))
+    if command is not None:
+        own = (Step(name="build", argv=command),) if command else ()
+        steps = (*(step for step in steps if step.name != "build"), *own)
+    manager = found.package_manager
+    if build.node is not UNSET and steps:
+        manager = manager or "npm"  # which comes with Node
+    return replace(
+        found,
+        steps=steps,
+        outputs=found.outputs if build.output is UNSET else (build.output,),
+        environment={**found.environment, **variables},
+        variables=variables,
+        spa=found.spa if spa is UNSET else spa,
+        node=found.node if build.node is UNSET else build.node,
+        package_manager=manager,
+        path=_program_folders(found) if command else (),
+        restorable=install is None or not install or install[:2] in _PLAIN_INSTALLS,
+        decided=_decided(configuration, context),
+        configuration={NAME: configuration.text} if configuration.serves else {},
+    )
+
+
+def _program_folders(found: Plan) -> tuple[str, ...]:
+    """Where the programs lie that the install steps bring."""
+    in_python = any(step.argv[0].startswith(detect.PYTHON) for step in found.steps)
+    return (
+        *((f"{detect.PYTHON}/bin",) if in_python else ()),
+        *(("node_modules/.bin",) if found.package_manager else ()),
+    )
+
+
+def _command(configuration: Configuration, name: str) -> tuple[str, ...] | None:
+    text = _text(getattr(configuration.file.build, name))
+    if text is None:
+        return None
+    try:
+        if "\0" in text:
+            raise ValueError("it has the character NUL in it")
+        return argv_of(text)
+    except ValueError as error:
+        problem = f"cannot be split into words: {error}".lower()
+        raise configuration.error(("build", name), problem) from None
+
+
+def _framework(configuration: Configuration, project: Project) -> tuple[Framework, str] | None:
+    """The row that `build.framework` names; None: none, or plain files."""
+    wanted = configuration.file.build.framework
+    if wanted is UNSET:
+        return None
+    path = ("build", "framework")
+    rows = [row for row in (*NODE_FRAMEWORKS, *GENERATORS) if row.name.lower() == wanted.lower()]
+    if not rows:
+        if wanted.lower() != PLAIN.lower():
+            near = nearest(wanted, FRAMEWORK_NAMES)
+            meant = f"; did you mean {near!r}?" if near else ""
+            names = f"Known are {', '.join(FRAMEWORK_NAMES)}."
+            raise configuration.error(path, f"there is no framework {wanted!r}{meant}", names)
+        if configuration.file.build.command:
+            problem = f"{PLAIN!r} needs no build: leave out one of this and build.command"
+            raise configuration.error(path, problem)
+        return None
+    if rows[0] in NODE_FRAMEWORKS and project.package is None:
+        where = "at the top" if project.root == "." else f"in {project.root}"
+        raise configuration.error(path, f"{rows[0].name} needs a package.json {where}")
+    # Several rows may have one name: of a generator's versions, say.
+    fitting = (row for row in rows if project.depends_on(*row.packages))
+    return next(fitting, rows[0]), f"`build.framework` in {NAME}"
+
+
+def _decided(configuration: Configuration, context: str) -> tuple[str, ...]:
+    """The keys that are set and count for this build, in the file's order."""
+    counting = {("root",), ("context", context, "environment"), ("serve", "spa")}
+    counting |= {("build", name) for name in configuration.file.build.__struct_fields__}
+    return tuple(".".join(map(str, path)) for path in configuration.lines if path in counting)
+
+
+def _text(value: str | UnsetType) -> str | None:
+    return None if value is UNSET else value
