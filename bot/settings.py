@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import ipaddress
 import os
 import secrets
 import tempfile
@@ -55,6 +56,8 @@ class Settings:
     GITHUB_COMMENTS: bool
     ALLOWED_REPOSITORIES: tuple[str, ...]
     SANDBOX: str
+    SANDBOX_NETWORK: str
+    SANDBOX_ALLOWED_NETWORKS: tuple[str, ...]
     BUILD_CONCURRENCY: int
     BUILD_TIMEOUT: int
     BUILD_MEMORY: int
@@ -192,6 +195,13 @@ def _patterns(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.IPv4Network(part)) for part in _patterns(text))
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.1.0.0/16: {error}") from None
+
+
 def _folder(text: str) -> Path:
     return Path(text).expanduser().resolve()
 
@@ -228,6 +238,10 @@ SETTINGS: tuple[Setting, ...] = (
             "comma-separated patterns of `owner/name` that a signed push may connect"),
     Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "process"),
             "how builds are confined; `auto`: bubblewrap where it works"),
+    Setting("SANDBOX_NETWORK", "auto", _one_of("auto", "public", "host"),
+            "what builds can reach; `auto`: public addresses alone where that works"),
+    Setting("SANDBOX_ALLOWED_NETWORKS", "", _networks,
+            "private networks that builds may reach all the same, comma-separated"),
     Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
     Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
     Setting("BUILD_MEMORY", "4G", _size, "memory that a build may use"),

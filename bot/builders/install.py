@@ -62,10 +62,13 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "npm_config_store_dir": "{downloads}/store",
         "npm_config_update_notifier": "false",
     },
+    "yarn 1": {"YARN_CACHE_FOLDER": "{downloads}"},
+    # Later Yarns may run programs straight out of the cache: it has to lie in the tree.
     "yarn": {
-        "YARN_CACHE_FOLDER": "{downloads}/cache",
+        "YARN_ENABLE_GLOBAL_CACHE": "false",
+        "YARN_ENABLE_MIRROR": "true",
         "YARN_ENABLE_TELEMETRY": "false",
-        "YARN_GLOBAL_FOLDER": "{downloads}/global",
+        "YARN_GLOBAL_FOLDER": "{downloads}",
     },
     "bun": {"BUN_INSTALL_CACHE_DIR": "{downloads}"},
 }
@@ -217,7 +220,9 @@ class _Install:
         home.mkdir(exist_ok=True)
         reach = registries(self._registries, trusted=self._scope.trusted, environ=self._environ)
         manager = self._plan.package_manager or "other"
-        downloads = self._caches.folder("downloads", self._scope, manager)
+        if self._toolchain.manager.startswith("yarn 1."):
+            manager = "yarn 1"
+        downloads = self._caches.folder("downloads", self._scope, manager.replace(" ", "-"))
         command = Command(
             argv=step.argv,
             folder=self._tree / self._plan.root,

@@ -30,6 +30,7 @@ from pathlib import Path
 from bot.builders.sandbox import bubblewrap_arguments
 from bot.builders.sandbox.account import BUILD_UID, hand_over, runs_as_root
 from bot.builders.sandbox.control_group import ControlGroup, ControlGroups
+from bot.builders.sandbox.network import RESOLV_CONF, PublicNetwork
 from bot.builders.sandbox.runner import Command, Ending, Finished, Limits
 from bot.builders.sandbox.usage import DiskUse, data_limit, memory_of, process_limit
 from bot.builders.sandbox.watch import Transcript, look_at_limits, watch
@@ -41,15 +42,22 @@ _MOUNT = Path(__file__).with_name("mount_overlays.sh")
 class Bubblewrap:
     """A `Runner`. `groups` are the control groups it may make, if any.
 
-    `hidden` are folders of the bot that no build may see. Raises `SystemFault` where a
+    `hidden` are folders of the bot that no build may see. `network` connects commands that
+    have one; None: they share the machine's. Raises `SystemFault` where a
     program is missing.
     """
 
     name = "bubblewrap"
     confines = True
 
-    def __init__(self, groups: ControlGroups | None, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        groups: ControlGroups | None,
+        hidden: tuple[Path, ...] = (),
+        network: PublicNetwork | None = None,
+    ) -> None:
         self._groups = groups
+        self.network = network
         self._hidden = hidden
         self._bwrap = _find("bwrap", "bubblewrap")
         self._setpriv = _find("setpriv", "util-linux") if runs_as_root() else None
@@ -75,6 +83,8 @@ class Bubblewrap:
             sandbox = _Sandbox(stack)
             sandbox.start(self._argv(command, limits, sandbox))
             sandbox.limit(limits, group)
+            if command.network and self.network is not None:
+                stack.enter_context(self.network.connected(sandbox.pid))
             sandbox.release()
             ending = watch(
                 sandbox.process,
@@ -97,6 +107,7 @@ class Bubblewrap:
             group=sandbox.hand_in(bubblewrap_arguments.GROUP),
             empty=tuple(sandbox.hand_in(b"") for _ in bubblewrap_arguments.HIDDEN_FILES),
             mount=sandbox.hand_in(_MOUNT.read_bytes()) if self._mounts else None,
+            resolver=(sandbox.hand_in(RESOLV_CONF) if command.network and self.network else None),
             hidden=self._hidden,
         )
         arguments = sandbox.hand_in(b"".join(word.encode() + b"\0" for word in options))

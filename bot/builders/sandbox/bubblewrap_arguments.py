@@ -40,10 +40,10 @@ _SYSTEM_FILES = (
     "/etc/nsswitch.conf",
     "/etc/pki",
     "/etc/protocols",
-    "/etc/resolv.conf",
     "/etc/services",
     "/etc/ssl",
 )
+_RESOLVER = "/etc/resolv.conf"
 # These lie among the system's files and may hold the operator's registry passwords.
 # What a build may know of them it gets as a copy (see bot.builders.registries).
 HIDDEN_FILES = ("/usr/etc/npmrc", "/usr/local/etc/npmrc")
@@ -70,20 +70,23 @@ def options(
     group: int,
     empty: tuple[int, ...],
     mount: int | None = None,
+    resolver: int | None = None,
     hidden: tuple[Path, ...] = (),
 ) -> tuple[str, ...]:
     """Everything but the program. `passwd`, `group` and `empty` are descriptors to read
     from; the empty ones are as many as `HIDDEN_FILES`.
 
     `mount` is one for the program that mounts overlays, where bubblewrap cannot.
+    `resolver` is one for the /etc/resolv.conf of a network of the sandbox's own; without
+    it the machine's network is shared, if the command has any.
     `privileged`: bubblewrap is started by root and makes no user namespace.
     `hidden`: folders of ours, not to be seen even where they lie in /usr.
     """
     return (
-        *_namespaces(command, privileged),
+        *_namespaces(privileged, shares_network=command.network and resolver is None),
         "--die-with-parent",
         "--new-session",
-        *_system(),
+        *_system(resolver),
         *("--perms", "1777", "--size", str(tmp_size), "--tmpfs", "/tmp"),  # noqa: S108
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "0644", "--ro-bind-data", str(passwd), "/etc/passwd"),
@@ -121,16 +124,16 @@ def environment_of(command: Command) -> dict[str, str]:
     return {**DEFAULT_ENVIRONMENT, **command.environment}
 
 
-def _namespaces(command: Command, privileged: bool) -> tuple[str, ...]:
+def _namespaces(privileged: bool, *, shares_network: bool) -> tuple[str, ...]:
     if privileged:
         shared = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
-        return shared if command.network else (*shared, "--unshare-net")
+        return shared if shares_network else (*shared, "--unshare-net")
     account = ("--uid", str(BUILD_UID), "--gid", str(BUILD_GID))
-    network = ("--share-net",) if command.network else ()
+    network = ("--share-net",) if shares_network else ()
     return ("--unshare-all", *network, *account)
 
 
-def _system() -> Iterable[str]:
+def _system(resolver: int | None) -> Iterable[str]:
     yield from ("--ro-bind", "/usr", "/usr")
     for path in _ROOT_LINKS:
         if os.path.islink(path):
@@ -138,6 +141,10 @@ def _system() -> Iterable[str]:
         elif os.path.isdir(path):
             yield from ("--ro-bind", path, path)
     yield from ("--perms", "0755", "--dir", "/etc")
+    if resolver is None:
+        yield from ("--ro-bind-try", _RESOLVER, _RESOLVER)
+    else:
+        yield from ("--perms", "0644", "--ro-bind-data", str(resolver), _RESOLVER)
     for path in _SYSTEM_FILES:
         yield from ("--ro-bind-try", path, path)
 

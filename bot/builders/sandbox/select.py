@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.bubblewrap import Bubblewrap
 from bot.builders.sandbox.control_group import find_control_groups
+from bot.builders.sandbox.network import PublicNetwork
 from bot.builders.sandbox.process import ProcessRunner
 from bot.builders.sandbox.runner import Command, Limits, Overlay, Runner
 from bot.errors import SystemFault
@@ -40,7 +42,32 @@ def select_runner(settings: Settings) -> Runner:
             fault,
         )
         return ProcessRunner(groups)
+    connect(runner, settings)
     return runner
+
+
+def connect(runner: Bubblewrap, settings: Settings) -> None:
+    """Give builds a network without private addresses, where that works.
+
+    Raises `SystemFault` where SANDBOX_NETWORK insists on it and it does not.
+    """
+    if settings.SANDBOX_NETWORK == "host":
+        return
+    try:
+        runner.network = PublicNetwork(settings.SANDBOX_ALLOWED_NETWORKS)
+        with tempfile.TemporaryDirectory(dir=settings.WORK_DIR, prefix=".trial-") as name:
+            folder = Path(name, "tree")
+            folder.mkdir()
+            _touch(runner, folder, (), network=True)
+    except (SystemFault, subprocess.TimeoutExpired) as fault:
+        if settings.SANDBOX_NETWORK == "public":
+            raise
+        runner.network = None
+        logger.warning(
+            "builds can reach private addresses and this machine's own ports (%s); "
+            "install slirp4netns, or set SANDBOX_NETWORK=host to accept that",
+            fault,
+        )
 
 
 def try_out(runner: Runner, place: Path) -> None:
@@ -67,11 +94,17 @@ def try_out(runner: Runner, place: Path) -> None:
                 runner.overlays = False
 
 
-def _touch(runner: Runner, folder: Path, overlays: tuple[Overlay, ...]) -> None:
+def _touch(
+    runner: Runner, folder: Path, overlays: tuple[Overlay, ...], *, network: bool = False
+) -> None:
     said: list[bytes] = []
     shown = overlays[0].target if overlays else folder
     command = Command(
-        argv=("touch", str(shown / "works")), folder=folder, writable=(folder,), overlays=overlays
+        argv=("touch", str(shown / "works")),
+        folder=folder,
+        writable=(folder,),
+        overlays=overlays,
+        network=network,
     )
     try:
         finished = runner.run(command, _TRIAL, said.append, threading.Event())
