@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -120,6 +121,26 @@ def connect(repository: str) -> None:
     connected = connect_repository(client, loaded, repository)
     verb = "Created" if connected.created else "Updated"
     click.echo(f"{verb} the webhook of {repository}: {connected.url}")
+
+
+@main.command()
+@click.argument(
+    "folder", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--context",
+    type=click.Choice(["production", "preview"]),
+    default="production",
+    show_default=True,
+    help="Whose environment is shown.",
+)
+@_explained
+def check(folder: Path, context: str) -> None:
+    """Check FOLDER's deploystack.toml, and print how it would be built."""
+    from bot.local.check import lines
+
+    for line in lines(folder, context):
+        click.echo(line)
 
 
 @main.command()

@@ -105,8 +105,9 @@ class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Serve(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[serve]`. All but `spa` are `bot.serve.rules`' to read."""
+    """The table `[serve]`."""
 
+    # All but `spa` are for `bot.serve.rules` to read.
     spa: (
         Annotated[
             bool,
@@ -210,7 +211,9 @@ def schema() -> str:
     """The JSON schema that editors use. https://json-schema.org/draft/2020-12"""
     made = msgspec.json.schema(File)
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return json.dumps({"$schema": dialect, "title": NAME, **made}, indent=2) + "\n"
+    return (
+        json.dumps({"$schema": dialect, "title": NAME, **made}, indent=2, ensure_ascii=False) + "\n"
+    )
 
 
 def nearest(wanted: str, known: Iterable[str], likeness: float = 0.6) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,13 +19,14 @@ class Tree(Protocol):
 
 
 class FolderTree:
-    """A `Tree` of a folder on disk, such as an unpacked upload."""
+    """A `Tree` of a folder on disk, such as an unpacked upload; `names`: of these alone."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, names: Iterable[str] | None = None) -> None:
         self._root = root
+        candidates = root.rglob("*") if names is None else (root / name for name in names)
         self.files: frozenset[str] = frozenset(
             found.relative_to(root).as_posix()
-            for found in root.rglob("*")
+            for found in candidates
             if found.is_file() and not found.is_symlink()
         )
 

@@ -1,0 +1,62 @@
+"""`deploystack check`: what a folder's build would be, without building it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.builders import configured
+from bot.builders.configuration import NAME
+from bot.builders.plan import Plan
+from bot.builders.tree import FolderTree
+
+# A path that has the commit in it has not been decided yet.
+_BASE = "/<commit>/"
+
+
+def lines(folder: Path, context: str) -> Iterator[str]:
+    """What to print, line by line. Raises `UserError` where the folder cannot be built."""
+    tree = tree_of(folder)
+    plan = configured.plan(tree, _BASE, context)
+    yield f"{NAME} is valid." if NAME in tree.files else f"There is no {NAME}: all is detected."
+    width = max(len(name) for name, _ in _facts(plan, context))
+    for name, value in _facts(plan, context):
+        yield f"{name:<{width}}  {value}"
+
+
+def tree_of(folder: Path) -> FolderTree:
+    """What a push of the folder would bring: of a repository, nothing that Git ignores."""
+    listed = subprocess.run(
+        ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        return FolderTree(folder)
+    names = (os.fsdecode(name) for name in listed.stdout.split(b"\0") if name)
+    return FolderTree(folder, names)
+
+
+def _facts(plan: Plan, context: str) -> Iterator[tuple[str, str]]:
+    yield "Framework", f"{plan.framework}: {plan.reason}"
+    yield "Root", plan.root
+    for step in plan.steps:
+        yield step.name.capitalize(), shlex.join(step.argv)
+    if not plan.steps:
+        yield "Build", "none: the files are published as they are"
+    yield "Output", " or ".join(plan.outputs)
+    if plan.package_manager:
+        version = plan.package_manager_version
+        yield "Package manager", f"{plan.package_manager} {version}".strip()
+        yield "Node", plan.node or "any"
+    if plan.python:
+        yield "Python", plan.python
+    for name, value in sorted(plan.variables.items()):
+        yield f"Variable ({context})", f"{name}={value}"
+    yield "Base path", plan.base_path
+    yield "Unknown paths", "the index page" if plan.spa else "the 404 page"
+    yield "Decided by the file", ", ".join(plan.decided) or "nothing"

@@ -1,0 +1,104 @@
+"""What is published about deploystack.toml agrees with what it may say; and `check`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from msgspec import Struct, convert, structs
+
+from bot.builders.configuration import RESERVED, File, parse, schema
+from bot.cli import main
+
+DOCUMENTS = Path(__file__).parents[2] / "docs"
+DOCUMENT = (DOCUMENTS / "configuration.md").read_text()
+
+
+def keys_of(table: type[Struct], prefix: str = "") -> set[str]:
+    found = set()
+    for field in structs.fields(table):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found |= keys_of(field.type, f"{prefix}{field.name}.")
+        else:
+            found.add(f"{prefix}{field.name}")
+    return found
+
+
+def check(folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["check", *options, str(folder)])
+
+
+def test_the_schema_for_editors_is_up_to_date() -> None:
+    published = (DOCUMENTS / "deploystack.schema.json").read_text()
+    assert published == schema(), "write what bot.builders.configuration.schema() answers"
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    assert set(re.findall(r"^\| `([\w.]+)`", DOCUMENT, re.MULTILINE)) == keys_of(File)
+
+
+def test_every_variable_that_is_the_hosts_own_is_documented() -> None:
+    section = DOCUMENT.partition("## Environment")[2].partition("##")[0]
+    assert set(re.findall(r"`([A-Z_]{4,})`", section)) == RESERVED
+
+
+def test_the_examples_in_the_document_are_valid() -> None:
+    examples = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert parse(example).file == convert(tomllib.loads(example), File)
+
+
+def test_check_prints_the_plan_without_building(tmp_path: Path) -> None:
+    (tmp_path / "deploystack.toml").write_text(
+        "root = 'web'\n[build]\ncommand = 'touch made; false'\noutput = 'made'\nnode = '22'\n"
+        "[serve]\nspa = true\n"
+        "[context.production.environment]\nA = 'p'\n[context.preview.environment]\nA = 'q'\n"
+    )
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "make.py").touch()
+    answer = check(tmp_path)
+    assert answer.exit_code == 0
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in answer.output.splitlines()[1:])
+    assert answer.output.startswith("deploystack.toml is valid.\n")
+    assert lines["Root"] == "web"
+    assert lines["Build"] == "sh -c 'touch made; false'"
+    assert lines["Output"] == "made"
+    assert lines["Node"] == "22"
+    assert lines["Unknown paths"] == "the index page"
+    assert lines["Variable (production)"] == "A=p"
+    assert lines["Decided by the file"] == (
+        "root, build.command, build.output, build.node, serve.spa, context.production.environment"
+    )
+    assert not (tmp_path / "web" / "made").exists()
+    assert "A=q" in check(tmp_path, "--context", "preview").output
+
+
+def test_check_names_the_mistake_and_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "deploystack.toml").write_text("[build]\n\n\n\n\n\noutput = 7\n")
+    answer = check(tmp_path)
+    assert answer.exit_code == 1
+    assert "build.output: expected text, got a number (line 7)" in answer.output
+    assert "[invalid-configuration]" in answer.output
+    assert "Traceback" not in answer.output
+
+
+def test_check_says_so_where_nothing_can_be_built(tmp_path: Path) -> None:
+    answer = check(tmp_path)
+    assert answer.exit_code == 1
+    assert "[nothing-recognised]" in answer.output
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_check_looks_at_what_a_push_would_bring(tmp_path: Path, ignored: bool) -> None:
+    subprocess.run(("git", "init", "--quiet"), cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("/dist\n" if ignored else "")
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "index.html").touch()
+    answer = check(tmp_path)
+    assert answer.exit_code == (1 if ignored else 0)
+    assert ("file `dist/index.html`" in answer.output) is not ignored
