@@ -1,6 +1,6 @@
 """Signed pushes a second, against adnanh/webhook running /bin/true for each.
 
-    python -m benchmarks.webhook_intake [--rounds 3] [--seconds 4]
+    python -m benchmarks.webhook_intake [--rounds 3] [--seconds 4] [--config FILE]
 
 Ours verifies, parses, records the delivery (SQLite, synchronous=FULL), moves the
 branch, queues the build and writes what GitHub is to be told before it answers; the
@@ -30,7 +30,8 @@ SECRET = "benchmark"
 CONNECTIONS = 32
 THREADS = 2  # of wrk
 REPOSITORIES = 20
-BRANCHES = 50  # of each repository; every push after the first supersedes a waiting build
+# Of each repository. No worker runs, so a branch's second push supersedes its first.
+BRANCHES = 500
 # More a second than any server here answers, so that no request is sent twice.
 FASTEST = {8: 6_000, 200: 2_000}
 
@@ -157,29 +158,29 @@ def script(requests: Path, path: str) -> Path:
 
 
 @contextmanager
-def bot(data: Path, workers: int, threads: int) -> Iterator[str]:
+def bot(data: Path, options: argparse.Namespace) -> Iterator[str]:
     """The web process as `make start` runs it; yields its address."""
     port = free_port()
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     environment = {
         "DATA_DIR": str(data),
         "PORT": str(port),
-        "WEB_WORKERS": str(workers),
-        "WEB_THREADS": str(threads),
+        "WEB_WORKERS": str(options.workers),
+        "WEB_THREADS": str(options.threads),
         "GITHUB_WEBHOOK_SECRET": SECRET,
         # With a token, so that what GitHub is to be told is written as in real life.
         "GITHUB_TOKEN": "none",
     }
-    command = (gunicorn, "--config", "python:bot.gunicorn_settings", "bot.wsgi:application")
+    command = (gunicorn, "--config", options.config, "bot.wsgi:application")
     with running(command, port, **environment):
         yield f"http://127.0.0.1:{port}"
 
 
-def ours(folder: Path, requests: Path, seconds: int, workers: int, threads: int) -> Load:
+def ours(folder: Path, requests: Path, options: argparse.Namespace) -> Load:
     data = Path(tempfile.mkdtemp(dir=folder))
-    with bot(data, workers, threads) as url:
+    with bot(data, options) as url:
         lua = script(requests, "/webhooks/github")
-        load = wrk(url, connections=CONNECTIONS, seconds=seconds, script=lua)
+        load = wrk(url, connections=CONNECTIONS, seconds=options.seconds, script=lua)
     check(data / "deploystack.db", load)
     return load
 
@@ -226,7 +227,7 @@ def compare(folder: Path, kilobytes: int, options: argparse.Namespace) -> list[t
     mine, theirs = [], []
     for _ in range(options.rounds):
         time.sleep(options.rest)
-        mine.append(ours(folder, requests, options.seconds, options.workers, options.threads))
+        mine.append(ours(folder, requests, options))
         time.sleep(options.rest)
         theirs.append(peer(folder, requests, options.seconds))
     reference = median(theirs)
@@ -250,7 +251,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rest", type=float, default=1, help="seconds between rounds")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--config", default="python:bot.gunicorn_settings", help="of gunicorn")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -43,6 +43,8 @@ class SqliteDatabase(peewee.SqliteDatabase):
                 "synchronous": "full",
                 "foreign_keys": 1,
                 "cache_size": -8192,
+                # Pages that many commits touch are written back once for all of them.
+                "wal_autocheckpoint": 4000,
             },
             timeout=30,
             check_same_thread=False,
