@@ -85,8 +85,11 @@ class Worker:
         """Take up a queued build, if it is still queued, and bring it to an end."""
         if self._stopping.is_set():
             return  # it stays queued, for the next worker
+        # One name for each claim: after a pause longer than a lease this process may be
+        # given the same build again while it still runs the earlier attempt.
+        holder = f"{self._name}:{os.urandom(4).hex()}"
         with self._database.write():
-            if not builds.claim(build_id, self._name):
+            if not builds.claim(build_id, holder):
                 return
             build = deployments.find_build(build_id)
             assert build is not None  # noqa: S101 (claimed in this transaction)
@@ -115,13 +118,20 @@ class Worker:
 
     def start(self) -> None:
         """Take back what an earlier worker process of this machine held when it died."""
-        host, _, _ = self._name.rpartition(":")
         for build in builds.running():
-            holder, _, pid = build.worker.rpartition(":")
-            if holder == host and not _alive(int(pid)):
-                with self._database.write():
-                    builds.hand_back(build.id, build.worker, uncounted=True)
+            if self._is_orphan(build.worker):
+                self._give_up_or_repeat(
+                    build, "worker-lost", "The worker was killed while it ran the build."
+                )
         self.look_after()
+
+    def _is_orphan(self, holder: str) -> bool:
+        """Whether a build's holder was a process of this machine that is gone."""
+        host, pid, _claim = holder.rsplit(":", 2)
+        if host != socket.gethostname():
+            return False
+        # In a container that was started again we may have the dead worker's number.
+        return int(pid) == os.getpid() or not _alive(int(pid))
 
     def stop(self) -> None:
         """Stop taking up builds; running ones are ended and handed back."""
@@ -152,7 +162,15 @@ class _Attempt:
         logs = f"logs/{build.id[:7]}/{build.id}.log"
         settings = worker._settings
         self._logs = logs
-        self._log = FileLog(settings.DATA_DIR / logs, settings.BUILD_LOG_SIZE)
+        self._log = FileLog(
+            settings.DATA_DIR / logs,
+            settings.BUILD_LOG_SIZE,
+            (
+                *settings.GITHUB_WEBHOOK_SECRET,
+                settings.GITHUB_TOKEN,
+                settings.GITHUB_APP_PRIVATE_KEY,
+            ),
+        )
         self._control = Control(log=self._log, entering=self._enter, framework=self._describe)
 
     def run(self) -> None:
@@ -200,7 +218,7 @@ class _Attempt:
         if status is self._status:
             return
         with self._database.write():
-            if not builds.advance(self._build.id, self._worker._name, status):
+            if not builds.advance(self._build.id, self._build.worker, status):
                 raise Stopped
         self._status = status
 
@@ -212,11 +230,15 @@ class _Attempt:
         """End the running command as soon as nobody wants its result."""
         renewed = now()
         while not self._ended.wait(_LOOK):
-            wanted = builds.is_held(self._build.id, self._worker._name)
-            if wanted and now() - renewed > _RENEW:
-                with self._database.write():
-                    wanted = builds.renew(self._build.id, self._worker._name)
-                renewed = now()
+            try:
+                wanted = builds.is_held(self._build.id, self._build.worker)
+                if wanted and now() - renewed > _RENEW:
+                    with self._database.write():
+                        wanted = builds.renew(self._build.id, self._build.worker)
+                    renewed = now()
+            except Exception:  # the database may be back at the next look
+                logger.exception("build %s: its lease could not be renewed", self._build.id)
+                continue
             if not wanted or self._worker._stopping.is_set():
                 self._control.cancelled.set()
                 return
@@ -229,7 +251,7 @@ class _Attempt:
             for path, entry in built.manifest.files.items()
         )
         with self._database.write():
-            if not builds.succeed(self._build.id, worker._name, _named(stages), files):
+            if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
                 return
             projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
@@ -239,7 +261,7 @@ class _Attempt:
     def _stop(self) -> None:
         if self._worker._stopping.is_set():
             with self._database.write():
-                builds.hand_back(self._build.id, self._worker._name, uncounted=True)
+                builds.hand_back(self._build.id, self._build.worker, uncounted=True)
 
     def _fail(self, error: UserError) -> None:
         self._log.say(f"Failed: {error.message}")
@@ -250,10 +272,10 @@ class _Attempt:
         with self._database.write():
             if builds.fail(
                 self._build.id,
-                self._worker._name,
+                self._build.worker,
                 status,
                 error.code,
-                error.message,
+                f"{error.message} {error.hint}".strip(),
                 self._seconds(),
             ):
                 self._worker._bus.publish(BuildFailed(self._deployment.id, self._build.id))
@@ -265,12 +287,13 @@ class _Attempt:
         for stage, entered in reversed(self._entered):
             found[str(stage)] = found.get(str(stage), 0.0) + end - entered
             end = entered
-        return found
+        queued = ((self._build.started_at or now()) - self._build.created_at) / 1000
+        return {str(Stage.QUEUE): queued, **dict(reversed(found.items()))}
 
     def _fault(self, code: str, message: str) -> None:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
-        self._worker._give_up_or_repeat(Build.get_by_id(self._build.id), code, message)
+        self._worker._give_up_or_repeat(self._build, code, message)
 
 
 def _named(stages: Mapping[Stage, float]) -> dict[str, float]:

@@ -132,7 +132,8 @@ def test_a_user_error_fails_the_build_and_says_why_in_the_log(
     build = workshop.build()
     assert (build.status, build.error_code) == (BuildStatus.FAILED, "no-index-page")
     assert build.deployment.status == DeploymentStatus.FAILED
-    assert set(json.loads(build.stages)) == {"fetch", "publish"}
+    assert list(json.loads(build.stages)) == ["queue", "fetch", "publish"]
+    assert build.error_message == "There is no index page. Add index.html."
     log = (settings.DATA_DIR / build.logs).read_text()
     assert "There is no index page." in log
     assert "Add index.html." in log
@@ -237,10 +238,10 @@ def test_at_its_start_a_worker_takes_back_what_a_dead_process_of_this_machine_he
 
     dead = _dead_process()
     with workshop.database.write():
-        builds.claim(workshop.build_id, f"{socket.gethostname()}:{dead}")
+        builds.claim(workshop.build_id, f"{socket.gethostname()}:{dead}:abcd")
     other = workshop.request("c" * 40)
     with workshop.database.write():
-        builds.claim(other, f"{socket.gethostname()}:{os.getpid()}")
+        builds.claim(other, f"{socket.gethostname()}:{os.getppid()}:abcd")
     workshop.worker.start()
     assert workshop.build().status == BuildStatus.QUEUED
     assert Build.get_by_id(other).status == BuildStatus.CLONING
@@ -252,6 +253,53 @@ def _dead_process() -> int:
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
+
+
+def test_a_build_that_kills_its_worker_every_time_is_given_up(workshop: Workshop) -> None:
+    import socket
+
+    holder = f"{socket.gethostname()}:{_dead_process()}:abcd"
+    for _ in range(builds.LARGEST_ATTEMPTS):
+        with workshop.database.write():
+            assert builds.claim(workshop.build_id, holder)
+        workshop.worker.start()
+    build = workshop.build()
+    assert (build.status, build.error_code) == (BuildStatus.ERRORED, "worker-lost")
+
+
+def test_an_attempt_that_slept_through_its_lease_does_not_pass_for_the_next_one(
+    workshop: Workshop,
+) -> None:
+    def script(job: Job, control: Control) -> None:
+        # What `look_after` and another thread of this very process would do.
+        with workshop.database.write():
+            builds.hand_back(workshop.build_id, workshop.build().worker)
+            assert builds.claim(workshop.build_id, "the next attempt")
+        assert control.cancelled.wait(10)
+        raise Stopped
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    build = workshop.build()
+    assert (build.status, build.worker) == (BuildStatus.CLONING, "the next attempt")
+
+
+def test_the_bots_own_secrets_never_get_into_a_log(
+    make_settings: Callable[..., Settings], database: Database
+) -> None:
+    settings = make_settings(GITHUB_TOKEN="ghp_very_secret_token")
+    workshop = Workshop(settings, database)
+
+    def script(job: Job, control: Control) -> None:
+        control.log.say("using ghp_very_secret_token")
+        control.log.write(b"printed ghp_very_")
+        control.log.write(b"secret_token\n")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(workshop.build_id)
+    log = (settings.DATA_DIR / workshop.build().logs).read_text()
+    assert "secret_token" not in log
+    assert log.count("[REDACTED]") == 2
 
 
 def test_a_lease_is_kept_while_the_build_runs(

@@ -113,7 +113,7 @@ def _log_bytes(settings: Settings, build: Build, start: int) -> bytes:
     if path is None or not path.is_file():
         return b""
     with path.open("rb") as file:
-        file.seek(max(start, 0))
+        file.seek(min(max(start, 0), path.stat().st_size))
         return file.read()
 
 

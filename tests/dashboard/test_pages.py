@@ -70,6 +70,8 @@ def test_a_log_is_plain_text_and_can_be_followed(client: FlaskClient, build_id: 
     assert whole.headers["X-Content-Type-Options"] == "nosniff"
     assert whole.headers["X-Build-Status"] == "failed"
     assert whole.headers["X-Build-Active"] == "no"
+    for beyond in (10_000, 10**30, -5):
+        assert client.get(f"/builds/{build_id}/log?from={beyond}").status_code == 200
     rest = client.get(f"/builds/{build_id}/log?from=11")
     assert whole.text == f"first line\n{rest.text}"
 

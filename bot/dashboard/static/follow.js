@@ -4,8 +4,9 @@ const log = document.getElementById("log");
 let received = new TextEncoder().encode(log.textContent).length;
 
 async function follow() {
-  const response = await fetch(`${log.dataset.log}?from=${received}`);
-  if (!response.ok) return setTimeout(follow, 2000);
+  // While the bot is started anew, a request fails; it is back in a moment.
+  const response = await fetch(`${log.dataset.log}?from=${received}`).catch(() => null);
+  if (!response || !response.ok) return setTimeout(follow, 2000);
   const content = await response.arrayBuffer();
   received += content.byteLength;
   if (content.byteLength) {
