@@ -7,36 +7,28 @@ It is in charge of what the file may say. It is not in charge of what follows fr
 from __future__ import annotations
 
 import difflib
-import json
 import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct
 
-from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
+from bot.builders.configuration_keys import NAME, Context, File
 from bot.builders.toml_lines import KeyPath, lines_of
 from bot.builders.tree import Tree
 from bot.errors import UserError
 
-NAME = "deploystack.toml"
 DOCUMENT = "docs/configuration.md describes every key."
-# What `build.framework` may name besides the rows of the table.
-PLAIN = "Plain HTML"
-FRAMEWORK_NAMES = tuple(
-    dict.fromkeys((*(row.name for row in (*NODE_FRAMEWORKS, *GENERATORS)), PLAIN))
-)
 _LARGEST = 1 << 16  # bytes
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What the host tells every build; a build that could not rely on it would be lost.
 RESERVED = frozenset(
     {"BASE_PATH", "COMMIT_REF", "COMMIT_SHA", "CONTEXT", "DEPLOYSTACK", "HOME", "PATH", "TMPDIR"}
 )
-_COMMAND = "Split into words as a shell would; run by `sh -c` where it has shell operators. "
 _KINDS = {
     "array": "a list",
     "bool": "true or false",
@@ -48,98 +40,6 @@ _KINDS = {
     "str": "text",
     "time": "a time",
 }
-
-
-class Build(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[build]`."""
-
-    install: (
-        Annotated[str, Meta(description=_COMMAND + "Brings in dependencies; empty: nothing does.")]
-        | UnsetType
-    ) = UNSET
-    command: (
-        Annotated[
-            str, Meta(description=_COMMAND + "Makes the site; empty: it is published as it is.")
-        ]
-        | UnsetType
-    ) = UNSET
-    output: (
-        Annotated[
-            str,
-            Meta(min_length=1, description="The folder that is published, relative to `root`."),
-        ]
-        | UnsetType
-    ) = UNSET
-    framework: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                description="What the project is, where detection is wrong.",
-                extra_json_schema={"examples": list(FRAMEWORK_NAMES)},
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    node: (
-        Annotated[
-            str, Meta(min_length=1, description="The Node version, such as `22` or `>=20.11`.")
-        ]
-        | UnsetType
-    ) = UNSET
-
-
-class Context(Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the tables `[context.production]` and `[context.preview]`."""
-
-    environment: Annotated[
-        dict[str, str], Meta(description="Variables that install and build commands find.")
-    ] = {}
-
-
-class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[context]`."""
-
-    production: Context = Context()
-    preview: Context = Context()
-
-
-class Serve(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[serve]`."""
-
-    # All but `spa` are for `bot.serve.rules` to read.
-    spa: (
-        Annotated[
-            bool,
-            Meta(description="Whether unknown addresses are answered with the index page."),
-        ]
-        | UnsetType
-    ) = UNSET
-    clean_urls: (
-        Annotated[bool, Meta(description="Whether `/about.html` leads to `/about`.")] | UnsetType
-    ) = UNSET
-    trailing_slash: (
-        Annotated[bool, Meta(description="Whether addresses end in a slash.")] | UnsetType
-    ) = UNSET
-    listing: (
-        Annotated[bool, Meta(description="Whether folders without an index page are listed.")]
-        | UnsetType
-    ) = UNSET
-
-
-class File(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of deploystack.toml."""
-
-    root: Annotated[
-        str, Meta(min_length=1, description="The folder of the repository that is built.")
-    ] = "."
-    build: Build = Build()
-    context: Contexts = Contexts()
-    serve: Serve = Serve()
-    redirects: Annotated[
-        list[dict[str, Any]], Meta(description="`from`, `to`, `status`, `force`, …: as Netlify's.")
-    ] = []
-    headers: Annotated[list[dict[str, Any]], Meta(description="`for` and `values`.")] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,15 +105,6 @@ def parse(text: str) -> Configuration:
         for name, value in configuration.environment(context).items():
             _check_variable(configuration, ("context", context, "environment", name), name, value)
     return configuration
-
-
-def schema() -> str:
-    """The JSON schema that editors use. https://json-schema.org/draft/2020-12"""
-    made = msgspec.json.schema(File)
-    dialect = "https://json-schema.org/draft/2020-12/schema"
-    return (
-        json.dumps({"$schema": dialect, "title": NAME, **made}, indent=2, ensure_ascii=False) + "\n"
-    )
 
 
 def nearest(wanted: str, known: Iterable[str], likeness: float = 0.6) -> str:

@@ -9,14 +9,8 @@ from dataclasses import replace
 from msgspec import UNSET, UnsetType
 
 from bot.builders import detect
-from bot.builders.configuration import (
-    FRAMEWORK_NAMES,
-    NAME,
-    PLAIN,
-    Configuration,
-    nearest,
-    read_configuration,
-)
+from bot.builders.configuration import Configuration, nearest, read_configuration
+from bot.builders.configuration_keys import FRAMEWORK_NAMES, NAME, PLAIN
 from bot.builders.detect import Given
 from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
@@ -26,7 +20,7 @@ from bot.builders.tree import Tree
 
 # What only a shell understands, outside of quotes, and what it expands in double quotes.
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html
-_OPERATORS = re.compile(r"[|&;<>()$`*?\[~\n]")
+_OPERATORS = re.compile(r"[|&;<>()$`*?\[~\n]|(?:^|\s)#")
 _QUOTED = re.compile(r"'[^']*'|\\.|\"((?:\\.|[^\"\\])*)\"", re.DOTALL)
 # Words that no program stands for, and assignments before a command.
 _ONLY_IN_SHELLS = re.compile(r"\s*(?:(?:cd|export|set|unset|umask|eval|exec|if|for|while|\.|:|!)\s"
@@ -72,11 +66,17 @@ def argv_of(text: str) -> tuple[str, ...]:
     Raises `ValueError` where a quotation has no end. An empty command has no words.
     """
     words = tuple(shlex.split(text))
-    bare = _QUOTED.sub(lambda found: "$" if re.search(r"[$`]", found[1] or "") else "", text)
     stripped = text.strip()
-    if words and (_OPERATORS.search(bare.strip()) or _ONLY_IN_SHELLS.match(stripped)):
+    bare = _QUOTED.sub(_what_a_shell_expands, stripped)
+    if words and (_OPERATORS.search(bare) or _ONLY_IN_SHELLS.match(stripped)):
         return ("sh", "-c", stripped)
     return words
+
+
+def _what_a_shell_expands(quoted: re.Match[str]) -> str:
+    """A quoted part without what is literal in it; `_` keeps words apart."""
+    within = quoted[1] or ""
+    return "$" if re.search(r"[$`]", within) or "\\\n" in quoted[0] else "_"
 
 
 def _apply(

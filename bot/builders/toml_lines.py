@@ -25,6 +25,8 @@ _PIECE = re.compile(
     r"|[^\[\]{}\n\"'\#]+",
     re.DOTALL,
 )
+# No key that means anything lies deeper; whoever writes such a file gets no lines for it.
+_DEEPEST = 8
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -64,7 +66,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         line += piece.count("\n")
 
 
-def _paths(value: Any) -> Iterator[KeyPath]:
+def _paths(value: Any, levels: int = _DEEPEST) -> Iterator[KeyPath]:
     """Every key path within a value, each table before what it holds."""
     if isinstance(value, Mapping):
         inner: Any = value.items()
@@ -74,8 +76,9 @@ def _paths(value: Any) -> Iterator[KeyPath]:
         return
     for key, held in inner:
         yield (key,)
-        for path in _paths(held):
-            yield (key, *path)
+        if levels > 1:
+            for path in _paths(held, levels - 1):
+                yield (key, *path)
 
 
 def _within(header: KeyPath, lists: Mapping[KeyPath, int]) -> KeyPath:

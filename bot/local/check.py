@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.builders import configured
-from bot.builders.configuration import NAME
+from bot.builders.configuration_keys import NAME
 from bot.builders.plan import Plan
 from bot.builders.tree import FolderTree
 

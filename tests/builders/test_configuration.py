@@ -21,6 +21,7 @@ from bot.serve.rules import rules_of
 from bot.settings import Settings
 from tests.builders.conftest import MemoryTree
 from tests.builders.test_pipeline import Site
+from tests.programs import require_program
 
 BASE = "/1a2b3c/"
 DOCUMENTS = Path(__file__).parents[2] / "docs"
@@ -85,6 +86,8 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
          " (line 2)."),
         ("[build]\ncommand = 'x'\nframework = 'Plain HTML'", "build.framework: 'Plain HTML' needs "
          "no build: leave out one of this and build.command (line 3)."),
+        (".".join("a" * 200) + " = 1", "a: there is no such key; known here are root, build,"
+         " context, serve, redirects, headers (line 1)."),
         ("x = ", "Invalid value (at end of document)."),
         ("a" * 70_000, "it is larger than 64 KB."),
         ("a = " + "[" * 5000, "it is nested too deeply."),
@@ -127,6 +130,9 @@ def test_every_key_has_the_line_that_it_stands_on() -> None:
         ("", ()),
         ("   ", ()),
         ("a && b", ("sh", "-c", "a && b")),
+        ("a # b", ("sh", "-c", "a # b")),
+        ("a#b 'c' \"#d\"", ("a#b", "c", "#d")),
+        ("a \\\n b", ("sh", "-c", "a \\\n b")),
         ("a;b", ("sh", "-c", "a;b")),
         ("a | b > c", ("sh", "-c", "a | b > c")),
         ("a\nb\n", ("sh", "-c", "a\nb")),
@@ -366,3 +372,18 @@ def test_a_build_cannot_lead_the_host_out_of_its_root(site: Site) -> None:
         )
     assert raised.value.code == "root-replaced"
     assert site.left_behind == []
+
+
+def test_an_own_install_brings_programs_that_the_build_finds_by_name(site: Site) -> None:
+    require_program("npm")
+    tool = "#!/bin/sh\nmkdir dist && node --version >dist/index.html\n"
+    built = site.deploy(
+        {
+            "package.json": "{}",
+            "tool.sh": tool,
+            "deploystack.toml": "[build]\ncommand = 'make-site'\ninstall = '''\n"
+            "mkdir -p node_modules/.bin\ninstall tool.sh node_modules/.bin/make-site'''",
+        }
+    )
+    assert site.content(built, "index.html").startswith("v")
+    assert built.framework == "package.json"
