@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from bot import __version__
-from bot.api import deploy, problems
+from bot.api import deploy, documents, problems
 from bot.api.authentication import authenticate
+from bot.api.idempotency import remember_requests
 from bot.api.problems import Problem
 from bot.api.services import Services
+from bot.api.specification import specification
+from bot.api.v1 import builds, deployments, projects, tokens
 from bot.uploads.intake import Uploads
 
 # The paths that are the API's; `bot.app` sends them here.
-PATHS = ("/api/", "/deploy", "/docs", "/redoc", "/openapi.json")
+PATHS = ("/api/", "/deploy", "/docs", "/docs/", "/redoc", "/redoc/", "/openapi.json")
 _OPEN = ("/docs", "/redoc", "/openapi.json")
 _LARGEST_BODY = 4 << 20  # bytes; uploads have a limit of their own
 
@@ -25,7 +30,6 @@ def create_api(services: Services) -> OpenAPI:
         "bot.api",
         info=Info(title="DeployStack", version=__version__),
         security_schemes={"bearer": {"type": "http", "scheme": "bearer"}},
-        responses={401: Problem, 403: Problem},
         validation_error_callback=problems.of_validation,
         validation_error_model=Problem,
         doc_ui=False,
@@ -53,7 +57,13 @@ def create_api(services: Services) -> OpenAPI:
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
+    remember_requests(api, services)
+    api.register_blueprint(documents.blueprint(cache(lambda: specification(api))))
     api.register_api(deploy.blueprint(services, uploads))
+    api.register_api(builds.blueprint(services))
+    api.register_api(deployments.blueprint(services, uploads))
+    api.register_api(projects.blueprint(services))
+    api.register_api(tokens.blueprint(services))
     return api
 
 

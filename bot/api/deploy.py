@@ -47,7 +47,8 @@ class Deployed(BaseModel):
     log_url: str
 
 
-_BODY: dict[str, Any] = {
+# The body in its three forms, for the description of the API.
+BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -86,7 +87,6 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
             "is live when this answers (201); anything else is queued (202)."
         ),
         responses={201: Deployed, 202: Deployed, 413: Problem, 415: Problem, 422: Problem},
-        openapi_extensions={"requestBody": _BODY},
     )
     def deploy() -> Response:
         caller: Caller = g.caller

@@ -22,14 +22,16 @@ def project_for(name: str) -> Project:
     """The project that uploads of this name go to, made where there is none.
 
     Raises `UserError`: `invalid-project-name`, `project-name-taken` (another project has
-    the same address), `project-not-found` (of a repository that is not connected).
+    the same address), `project-not-connected` (of a repository that is not connected).
     """
     known: Project | None = Project.get_or_none(Project.name == name)
     if known is not None:
         return known
     if "/" in name:
         raise UserError(
-            "project-not-found", f"No project {name} is connected.", "Push to it, or connect it."
+            "project-not-connected",
+            f"No project {name} is connected.",
+            "Push to it, or connect it.",
         )
     if not _NAME.fullmatch(name):
         raise UserError(

@@ -78,6 +78,18 @@ def receive(environ: dict[str, Any], folder: Path, limit: int) -> Iterator[Recei
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def chunks_of(environ: dict[str, Any], limit: int) -> Iterator[bytes]:
+    """A body of up to `limit` bytes, as it comes. Raises `TooLarge` or `UserError`."""
+    stream = get_input_stream(environ, max_content_length=limit)
+    try:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+    except RequestEntityTooLarge:
+        raise TooLarge(limit) from None
+    except ClientDisconnected:
+        raise UserError("upload-cut-off", "The upload is shorter than announced.") from None
+
+
 def _received(environ: dict[str, Any], draft: Path, limit: int) -> Received:
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
     kind = kind.lower()
@@ -145,11 +157,10 @@ def _form(environ: dict[str, Any], draft: Path, limit: int) -> Received:
 
 
 def _body(environ: dict[str, Any], draft: Path, limit: int) -> Received:
-    stream = get_input_stream(environ, max_content_length=limit)
     path = draft / "0"
     size = 0
     with path.open("xb", buffering=0) as file:
-        while chunk := stream.read(_CHUNK):
+        for chunk in chunks_of(environ, limit):
             size += len(chunk)
             file.write(chunk)
     fields = _query(environ)

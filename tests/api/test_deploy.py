@@ -138,9 +138,9 @@ def test_an_upload_over_the_limit_is_refused(start: Callable[..., Running]) -> N
     ("name", "code"),
     [
         ("a b", "invalid-project-name"),
-        ("../x", "project-not-found"),
+        ("../x", "project-not-connected"),
         ("UPPER", "invalid-project-name"),
-        ("owner/name", "project-not-found"),
+        ("owner/name", "project-not-connected"),
         ("my_site", "project-name-taken"),
     ],
 )

@@ -1,0 +1,145 @@
+"""Builds: list, look, log, cancel, retry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, request, send_file
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import Field
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
+
+from bot.api.conditional import answer
+from bot.api.problems import Problem
+from bot.api.services import Services
+from bot.api.v1 import find, following
+from bot.api.v1.following import Followers
+from bot.api.v1.paging import page_of
+from bot.api.v1.schemas import (
+    BuildPage,
+    BuildPath,
+    Number,
+    OneBuild,
+    Paged,
+    build_out,
+)
+from bot.errors import UserError
+from bot.events import BuildFailed, DeploymentCreated
+from bot.models import audit, changes, deployments
+from bot.models.status import BuildStatus, DeploymentStatus
+from bot.models.tables import Build, Deployment, Project
+from bot.models.tokens import Scope
+from bot.uploads.sources import Sources
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NO_LOG = b""
+
+
+class BuildFilter(Paged):
+    sha: str = Field("", max_length=64, description="A full commit SHA.")
+    project_id: Number | None = None
+    deployment_id: str = Field("", max_length=64)
+    status: BuildStatus | None = None
+
+
+def blueprint(services: Services) -> APIBlueprint:
+    api = APIBlueprint("builds", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="builds")])
+    settings, database = services.settings, services.database
+    sources = Sources(settings, services.store)
+    followers = Followers(settings)
+
+    @api.get("/builds", summary="List builds", responses={200: BuildPage, 400: Problem})
+    def list_builds(query: BuildFilter) -> Response:
+        caller = find.caller()
+        caller.require(Scope.READ, caller.project)
+        rows = Build.select(Build, Deployment, Project).join(Deployment).join(Project)
+        if query.sha:
+            if not _SHA.fullmatch(query.sha):
+                raise UserError("invalid-sha", "Give a full commit SHA: ?sha=<sha>.")
+            rows = rows.where(Deployment.sha == query.sha)
+        if query.deployment_id:
+            rows = rows.where(Deployment.id == query.deployment_id)
+        if query.status is not None:
+            rows = rows.where(Build.status == query.status)
+        for project_id in (query.project_id, caller.project_id):
+            if project_id is not None:
+                rows = rows.where(Deployment.project == project_id)
+        found, cursor = page_of(rows, Build.id, query)
+        return answer(BuildPage(data=[build_out(row, settings) for row in found], next=cursor))
+
+    @api.get("/builds/<build_id>", summary="A build", responses={200: OneBuild, 404: Problem})
+    def get_build(path: BuildPath) -> Response:
+        build = find.build(path.build_id, Scope.READ)
+        return answer(OneBuild(data=build_out(build, settings)))
+
+    @api.get(
+        "/builds/<build_id>/log",
+        summary="A build's log",
+        description=(
+            "As plain text, of which `Range` gives a part; or, with `Accept: "
+            "text/event-stream`, as it is written. Events are `line` (their id is where the "
+            "next one begins, for `Last-Event-ID`) and one `end` with the build's status."
+        ),
+        responses={
+            200: {"content": {kind: {"schema": {"type": "string"}} for kind in _LOG_TYPES}},
+            206: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            404: Problem,
+            416: Problem,
+        },
+    )
+    def get_log(path: BuildPath) -> Response:
+        build = find.build(path.build_id, Scope.READ)
+        log = settings.DATA_DIR / build.logs if build.logs else None
+        if request.accept_mimetypes.best_match(_LOG_TYPES) == following.MEDIA_TYPE:
+            return followers.stream(build.id)
+        if log is None or not log.is_file():
+            return Response(_NO_LOG, mimetype="text/plain")
+        size = log.stat().st_size
+        if request.range is not None and request.range.range_for_length(size) is None:
+            raise RequestedRangeNotSatisfiable(size)
+        return send_file(log.resolve(), mimetype="text/plain", conditional=True, max_age=0)
+
+    @api.post(
+        "/builds/<build_id>/cancel",
+        summary="Cancel a build",
+        responses={200: OneBuild, 404: Problem, 409: Problem},
+    )
+    def cancel(path: BuildPath) -> Response:
+        build = find.build(path.build_id, Scope.DEPLOY)
+        with database.write():
+            if not changes.cancel_build(build.id):
+                raise UserError("conflict", f"The build has ended: it is {build.status}.")
+            audit.note(find.caller().name, "build.cancel", build.id)
+            services.bus.publish(BuildFailed(build.deployment_id, build.id))
+        # Nothing is to be built; what the code host is told of it is waiting.
+        services.wake([])
+        return answer(OneBuild(data=build_out(find.build(build.id, Scope.DEPLOY), settings)))
+
+    @api.post(
+        "/builds/<build_id>/retry",
+        summary="Build again what did not succeed",
+        responses={202: OneBuild, 404: Problem, 409: Problem, 410: Problem},
+    )
+    def retry(path: BuildPath) -> Response:
+        build = find.build(path.build_id, Scope.DEPLOY)
+        deployment: Any = build.deployment
+        if deployment.status in (DeploymentStatus.READY, DeploymentStatus.DELETED):
+            raise UserError("conflict", f"The deployment is {deployment.status}.")
+        if not deployment.sha:
+            sources.read(deployment.id)
+        with database.write():
+            requested = deployments.retry_build(deployment.id)
+            if not requested.created:
+                raise UserError("conflict", "Another build of it is queued or running.")
+            audit.note(find.caller().name, "build.retry", build.id, new=requested.build_id)
+            services.bus.publish(DeploymentCreated(deployment.id, requested.build_id))
+        services.wake([requested.build_id])
+        again = find.build(requested.build_id, Scope.DEPLOY)
+        return answer(OneBuild(data=build_out(again, settings)), 202)
+
+    return api
+
+
+_LOG_TYPES = ("text/plain", following.MEDIA_TYPE)

@@ -1,0 +1,257 @@
+"""Projects, with what hangs on them: aliases, domains, variables, production."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, Field
+
+from bot.api.conditional import answer, nothing, require_match
+from bot.api.problems import Problem
+from bot.api.services import Services
+from bot.api.v1 import find
+from bot.api.v1.paging import page_of
+from bot.api.v1.schemas import (
+    AliasList,
+    AliasOut,
+    DomainIn,
+    OneAlias,
+    OneDeployment,
+    OneProject,
+    OneVariable,
+    Paged,
+    ProjectChange,
+    ProjectIn,
+    ProjectPage,
+    ProjectPath,
+    Promotion,
+    VariableIn,
+    VariableList,
+    VariableName,
+    deployment_out,
+    project_out,
+    variable_out,
+)
+from bot.errors import UserError
+from bot.models import audit, changes, projects, uploads, variables
+from bot.models.ids import now
+from bot.models.status import AliasKind
+from bot.models.tables import Alias, Project, Variable
+from bot.models.tokens import Scope
+from bot.models.variables import Context
+from bot.sealing import sealing_from
+from bot.uploads.sources import Sources
+
+
+class ProjectFilter(Paged):
+    name: str = Field("", max_length=200)
+
+
+class DomainPath(ProjectPath):
+    domain: str = Field(max_length=253)
+
+
+class VariablePath(ProjectPath):
+    name: VariableName
+
+
+class VariableQuery(BaseModel):
+    context: Context = Context.ALL
+
+
+def blueprint(services: Services) -> APIBlueprint:
+    api = APIBlueprint("projects", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="projects")])
+    database = services.database
+
+    @api.get("/projects", summary="List projects", responses={200: ProjectPage})
+    def list_projects(query: ProjectFilter) -> Response:
+        caller = find.caller()
+        caller.require(Scope.READ, caller.project)
+        rows = Project.select()
+        if query.name:
+            rows = rows.where(Project.name == query.name)
+        if caller.project_id is not None:
+            rows = rows.where(Project.id == caller.project_id)
+        found, cursor = page_of(rows, Project.id, query)
+        return answer(ProjectPage(data=[project_out(row) for row in found], next=cursor))
+
+    @api.post(
+        "/projects",
+        summary="Make a project for uploads",
+        description="Projects of repositories are made by connecting them.",
+        responses={201: OneProject, 409: Problem, 422: Problem},
+    )
+    def create_project(body: ProjectIn) -> Response:
+        find.caller().require(Scope.ADMIN, body.name)
+        with database.write():
+            if projects.by_name(body.name) is not None:
+                raise UserError("project-name-taken", f"There is a project {body.name} already.")
+            created = uploads.project_for(body.name)
+            Project.update(production_branch=body.production_branch).where(
+                Project.id == created.id
+            ).execute()
+            audit.note(find.caller().name, "project.create", body.name)
+        response = answer(OneProject(data=project_out(Project.get_by_id(created.id))), 201)
+        response.headers["Location"] = f"/api/v1/projects/{created.id}"
+        return response
+
+    @api.get(
+        "/projects/<project_id>", summary="A project", responses={200: OneProject, 404: Problem}
+    )
+    def get_project(path: ProjectPath) -> Response:
+        return answer(OneProject(data=project_out(find.project(path.project_id, Scope.READ))))
+
+    @api.patch(
+        "/projects/<project_id>",
+        summary="Change a project",
+        responses={200: OneProject, 404: Problem, 412: Problem},
+    )
+    def change_project(path: ProjectPath, body: ProjectChange) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.ADMIN)
+            require_match(OneProject(data=project_out(found)))
+            Project.update(production_branch=body.production_branch, updated_at=now()).where(
+                Project.id == found.id
+            ).execute()
+            audit.note(find.caller().name, "project.change", found.name, **body.model_dump())
+        return answer(OneProject(data=project_out(Project.get_by_id(found.id))))
+
+    @api.delete(
+        "/projects/<project_id>",
+        summary="Delete a project and all its deployments",
+        responses={204: None, 404: Problem, 412: Problem},
+    )
+    def delete_project(path: ProjectPath) -> Response:
+        sources = Sources(services.settings, services.store)
+        with database.write():
+            found = find.project(path.project_id, Scope.ADMIN)
+            require_match(OneProject(data=project_out(found)))
+            deployment_ids = changes.delete_project(found.id)
+            audit.note(find.caller().name, "project.delete", found.name)
+        for deployment_id in deployment_ids:
+            services.store.delete(deployment_id)
+            sources.forget(deployment_id)
+        return nothing()
+
+    @api.post(
+        "/projects/<project_id>/promote",
+        summary="Lead production to a deployment",
+        responses={200: OneDeployment, 404: Problem, 409: Problem},
+    )
+    def promote(path: ProjectPath, body: Promotion) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.DEPLOY)
+            changes.promote(found.id, body.deployment_id)
+            audit.note(
+                find.caller().name, "project.promote", found.name, deployment=body.deployment_id
+            )
+        return _deployment(body.deployment_id, services)
+
+    @api.post(
+        "/projects/<project_id>/rollback",
+        summary="Lead production back to what was live before",
+        responses={200: OneDeployment, 404: Problem, 409: Problem},
+    )
+    def roll_back(path: ProjectPath) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.DEPLOY)
+            earlier = changes.roll_back(found.id)
+            audit.note(find.caller().name, "project.rollback", found.name, deployment=earlier.id)
+        return _deployment(earlier.id, services)
+
+    @api.get(
+        "/projects/<project_id>/aliases",
+        summary="A project's aliases: production, branches, pull requests, domains",
+        responses={200: AliasList, 404: Problem},
+    )
+    def list_aliases(path: ProjectPath) -> Response:
+        found = find.project(path.project_id, Scope.READ)
+        rows = Alias.select().where(Alias.project == found.id).order_by(Alias.kind, Alias.name)
+        return answer(AliasList(data=[_alias_out(row) for row in rows]))
+
+    @api.post(
+        "/projects/<project_id>/domains",
+        summary="Serve production under a domain too",
+        responses={201: OneAlias, 404: Problem, 409: Problem},
+    )
+    def add_domain(path: ProjectPath, body: DomainIn) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.ADMIN)
+            current = changes.in_production(found.id)
+            if current is None:
+                raise UserError("conflict", "Nothing is in production yet.", "Promote first.")
+            taken = Alias.get_or_none(Alias.kind == AliasKind.DOMAIN, Alias.name == body.domain)
+            if taken is not None and taken.project_id != found.id:
+                raise UserError("conflict", "The domain leads to another project.")
+            projects.point_alias(found.id, AliasKind.DOMAIN, body.domain, current.id)
+            audit.note(find.caller().name, "domain.add", body.domain, project=found.name)
+        row = Alias.get(Alias.kind == AliasKind.DOMAIN, Alias.name == body.domain)
+        return answer(OneAlias(data=_alias_out(row)), 201)
+
+    @api.delete(
+        "/projects/<project_id>/domains/<domain>",
+        summary="Take a domain away",
+        responses={204: None, 404: Problem},
+    )
+    def remove_domain(path: DomainPath) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.ADMIN)
+            mine = (Alias.project == found.id) & (Alias.kind == AliasKind.DOMAIN)
+            if not Alias.delete().where(mine, Alias.name == path.domain.lower()).execute():
+                raise UserError("domain-not-found", "The project has no such domain.")
+            audit.note(find.caller().name, "domain.remove", path.domain, project=found.name)
+        return nothing()
+
+    @api.get(
+        "/projects/<project_id>/variables",
+        summary="The names of a project's variables",
+        responses={200: VariableList, 404: Problem},
+    )
+    def list_variables(path: ProjectPath) -> Response:
+        found = find.project(path.project_id, Scope.READ)
+        rows = variables.of_project(found.id)
+        return answer(VariableList(data=[variable_out(row) for row in rows]))
+
+    @api.put(
+        "/projects/<project_id>/variables/<name>",
+        summary="Set a variable of a project's builds",
+        description="Its value is kept encrypted, and never given out again.",
+        responses={200: OneVariable, 404: Problem, 422: Problem},
+    )
+    def put_variable(path: VariablePath, body: VariableIn) -> Response:
+        found = find.project(path.project_id, Scope.ADMIN)
+        sealed = sealing_from(services.settings).seal(body.value)
+        with database.write():
+            variables.put(found.id, path.name, body.context, sealed)
+            audit.note(find.caller().name, "variable.set", path.name, project=found.name)
+        row = Variable.get(
+            Variable.project == found.id,
+            Variable.name == path.name,
+            Variable.context == body.context,
+        )
+        return answer(OneVariable(data=variable_out(row)))
+
+    @api.delete(
+        "/projects/<project_id>/variables/<name>",
+        summary="Remove a variable",
+        responses={204: None, 404: Problem},
+    )
+    def remove_variable(path: VariablePath, query: VariableQuery) -> Response:
+        with database.write():
+            found = find.project(path.project_id, Scope.ADMIN)
+            if not variables.remove(found.id, path.name, query.context):
+                raise UserError("variable-not-found", "The project has no such variable.")
+            audit.note(find.caller().name, "variable.remove", path.name, project=found.name)
+        return nothing()
+
+    return api
+
+
+def _deployment(deployment_id: str, services: Services) -> Response:
+    found = find.deployment(deployment_id, Scope.READ)
+    return answer(OneDeployment(data=deployment_out(found, services.settings)))
+
+
+def _alias_out(alias: Alias) -> AliasOut:
+    return AliasOut.model_validate(alias, from_attributes=True)

@@ -1,0 +1,61 @@
+"""The documentation pages, in a real browser and over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
+
+from tests.api.conftest import Running
+from tests.programs import require_program
+
+
+@pytest.fixture
+def url(api: Running) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, api.client.application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/docs", "#operations-deploy-deploy_deploy_deploy_post"),
+        ("/redoc", "h2:has-text('Deploy an archive')"),
+    ],
+)
+def test_a_documentation_page_shows_the_api_and_asks_no_other_host(
+    url: str, path: str, shown: str
+) -> None:
+    chromium = require_program("chromium")
+    asked: list[str] = []
+    problems: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(f"{url}{path}")
+        page.wait_for_selector(shown, timeout=30_000)
+        browser.close()
+    assert problems == []
+    assert {a for a in asked if not a.startswith((f"{url}/", "data:", "blob:"))} == set()
+    assert f"{url}/openapi.json" in asked
+
+
+def test_nobody_needs_a_token_to_read_the_documentation(api: Running) -> None:
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    for path in ("/docs", "/redoc", "/openapi.json", "/docs/files/css/swagger-ui.css"):
+        with api.get(path, environ_base=elsewhere) as answer:
+            assert answer.status_code == 200, path
+    assert api.get("/docs/files/../__init__.py").status_code == 404
