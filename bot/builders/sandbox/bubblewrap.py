@@ -49,6 +49,7 @@ class Bubblewrap:
 
     name = "bubblewrap"
     confines = True
+    connects = True
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ DEFAULT_ENVIRONMENT: Mapping[str, str] = {
 PASSWD = f"build:x:{BUILD_UID}:{BUILD_GID}:build:{HOME}:/bin/sh\n".encode()
 GROUP = f"build:x:{BUILD_GID}:\n".encode()
 
-_ROOT_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SYSTEM_FILES = (
+ROOT_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/ca-certificates.conf",
@@ -43,7 +43,7 @@ _SYSTEM_FILES = (
     "/etc/services",
     "/etc/ssl",
 )
-_RESOLVER = "/etc/resolv.conf"
+RESOLVER = "/etc/resolv.conf"
 # These lie among the system's files and may hold the operator's registry passwords.
 # What a build may know of them it gets as a copy (see bot.builders.registries).
 HIDDEN_FILES = ("/usr/etc/npmrc", "/usr/local/etc/npmrc")
@@ -116,7 +116,7 @@ def program(
         *(setpriv, f"--reuid={BUILD_UID}", f"--regid={BUILD_GID}", "--clear-groups"),
         *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
     )
-    late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if _steers(k))
+    late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if steers(k))
     return (*mount, *drop, *((env, *late) if late else ()), *command.argv)
 
 
@@ -135,17 +135,17 @@ def _namespaces(privileged: bool, *, shares_network: bool) -> tuple[str, ...]:
 
 def _system(resolver: int | None) -> Iterable[str]:
     yield from ("--ro-bind", "/usr", "/usr")
-    for path in _ROOT_LINKS:
+    for path in ROOT_LINKS:
         if os.path.islink(path):
             yield from ("--symlink", os.readlink(path), path)
         elif os.path.isdir(path):
             yield from ("--ro-bind", path, path)
     yield from ("--perms", "0755", "--dir", "/etc")
     if resolver is None:
-        yield from ("--ro-bind-try", _RESOLVER, _RESOLVER)
+        yield from ("--ro-bind-try", RESOLVER, RESOLVER)
     else:
-        yield from ("--perms", "0644", "--ro-bind-data", str(resolver), _RESOLVER)
-    for path in _SYSTEM_FILES:
+        yield from ("--perms", "0644", "--ro-bind-data", str(resolver), RESOLVER)
+    for path in SYSTEM_FILES:
         yield from ("--ro-bind-try", path, path)
 
 
@@ -160,10 +160,10 @@ def _hidden(folders: tuple[Path, ...], empty: tuple[int, ...]) -> Iterable[str]:
 
 def _binds(command: Command) -> Iterable[str]:
     """Parents before what lies in them, so that the inner one counts."""
-    wanted = [(path, "--bind") for path in command.writable]
-    wanted += [(path, "--ro-bind") for path in command.readable]
+    wanted = dict.fromkeys(command.readable, "--ro-bind")
+    wanted |= dict.fromkeys(command.writable, "--bind")
     shown = {Path("/"), Path("/etc"), Path("/tmp"), Path("/usr")}  # noqa: S108
-    for path, option in sorted(wanted, key=lambda pair: len(pair[0].parts)):
+    for path, option in sorted(wanted.items(), key=lambda pair: len(pair[0].parts)):
         # Bubblewrap would make missing parents for itself alone (mode 0700).
         for parent in reversed(path.parents):
             if parent not in shown and Path("/usr") not in parent.parents:
@@ -191,9 +191,9 @@ def _overlays(command: Command, mount: int | None) -> Iterable[str]:
 
 def _environment(variables: Mapping[str, str], *, safe_only: bool) -> Iterable[str]:
     for name, value in variables.items():
-        if not (safe_only and _steers(name)):
+        if not (safe_only and steers(name)):
             yield from ("--setenv", name, value)
 
 
-def _steers(name: str) -> bool:
+def steers(name: str) -> bool:
     return name.startswith(_STEERING_PREFIXES) or name in _STEERING

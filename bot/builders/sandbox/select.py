@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.bubblewrap import Bubblewrap
+from bot.builders.sandbox.container import ContainerRunner
 from bot.builders.sandbox.control_group import find_control_groups
 from bot.builders.sandbox.network import PublicNetwork
 from bot.builders.sandbox.process import ProcessRunner
@@ -30,6 +31,16 @@ def select_runner(settings: Settings) -> Runner:
     groups = find_control_groups()
     if settings.SANDBOX == "process":
         return ProcessRunner(groups)
+    if settings.SANDBOX == "container":
+        container = ContainerRunner(
+            settings.SANDBOX_ENGINE,
+            settings.SANDBOX_IMAGE,
+            settings.SANDBOX_CONTAINER_OPTIONS,
+            groups,
+        )
+        try_out(container, settings.WORK_DIR)
+        connect(container, settings)
+        return container
     try:
         runner = Bubblewrap(groups, hidden=(settings.DATA_DIR,))
         try_out(runner, settings.WORK_DIR)
@@ -46,12 +57,17 @@ def select_runner(settings: Settings) -> Runner:
     return runner
 
 
-def connect(runner: Bubblewrap, settings: Settings) -> None:
+def connect(runner: Bubblewrap | ContainerRunner, settings: Settings) -> None:
     """Give builds a network without private addresses, where that works.
 
     Raises `SystemFault` where SANDBOX_NETWORK insists on it and it does not.
     """
     if settings.SANDBOX_NETWORK == "host":
+        return
+    if not runner.connects:
+        if settings.SANDBOX_NETWORK == "public":
+            raise SystemFault("sandbox-failed", "SANDBOX_NETWORK=public needs Podman.")
+        logger.warning("builds can reach what the container engine's network reaches")
         return
     try:
         runner.network = PublicNetwork(settings.SANDBOX_ALLOWED_NETWORKS)
