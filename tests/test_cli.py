@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import main
+from bot.errors import UserError
 from bot.local import push
 from bot.local.demo import _obtain
 from bot.settings import Settings
@@ -94,6 +95,31 @@ def test_a_local_push_moves_the_branch_and_tells_where_it_was(
     assert (second.before, second.message) == (first.after, "Two")
     with push.local_repository(settings, "site") as target:
         assert target.commit("main").hexsha == second.after
+
+
+def test_a_shallow_clone_of_a_url_can_be_pushed(settings: Settings, tmp_path: Path) -> None:
+    upstream = tmp_path / "upstream"
+    upstream.mkdir()
+    for text in ("one", "two"):
+        (upstream / "index.html").write_text(text)
+        with push.commit_folder(upstream, text) as repository:
+            first, newest = repository.commit("HEAD~0"), repository.commit("HEAD")
+            repository.create_tag("v1", force=True)
+    assert first.hexsha == newest.hexsha
+    url = f"file://{upstream}"
+    for ref in ("HEAD", "main", "v1", newest.hexsha):
+        work = tmp_path / f"work-{ref[:6]}"
+        work.mkdir()
+        with _obtain(url, work, ref) as repository:
+            pushed = push.push(repository, "HEAD", settings, f"site-{ref[:6]}", "main")
+        assert pushed.after == newest.hexsha
+
+
+def test_a_url_that_cannot_be_fetched_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        _obtain("http://me:hunter2@127.0.0.1:9/none.git", tmp_path, "HEAD")
+    assert caught.value.code == "clone-failed"
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_folder_that_is_no_repository_is_committed_in_a_copy(tmp_path: Path) -> None:

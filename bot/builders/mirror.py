@@ -49,6 +49,15 @@ class Mirror:
             os.close(descriptor)
 
     @contextmanager
+    def try_lock(self) -> Iterator[bool]:
+        """Hold the mirror if nobody does; answers whether that is so. Never waits."""
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield _locked(descriptor, fcntl.LOCK_EX)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
     def using(self) -> Iterator[None]:
         """Keep everything that is in the mirror now until the block ends."""
         descriptor = os.open(f"{self.path}.use", os.O_RDWR | os.O_CREAT, 0o600)

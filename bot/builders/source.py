@@ -133,9 +133,18 @@ class Repositories:
         """
         path = self._root / f"{project}.modules" / f"{module.key}.git"
         same_server = _server(module.url) == _server(parent_url)
+        # A personal token reads whatever its owner can: whoever may push to one
+        # repository must not read another owner's through a submodule.
+        same_owner = _owner(module.url) == _owner(parent_url)
         try:
             with self._open(
-                path, project, module.url, module.sha, log, cancelled, with_token=same_server
+                path,
+                project,
+                module.url,
+                module.sha,
+                log,
+                cancelled,
+                with_token=same_server and same_owner,
             ) as source:
                 yield source
         except UserError as error:
@@ -151,8 +160,9 @@ class Repositories:
         """Pack mirrors that grew by many small fetches. Cheap where there is nothing to do."""
         for path in [*self._root.glob("*/*.git"), *self._root.glob("*/*.modules/*.git")]:
             mirror = Mirror(path)
-            with mirror.lock(threading.Event()):
-                mirror.tidy()
+            with mirror.try_lock() as free:
+                if free:
+                    mirror.tidy()
 
     @contextmanager
     def _open(
@@ -291,6 +301,11 @@ def _server(url: str) -> str:
     """`https://host:port` of a web address; empty for a folder of this machine."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower() if parts.scheme in {"http", "https"} else ""
+
+
+def _owner(url: str) -> str:
+    """`owner` of `https://host/owner/name.git`, in lower case."""
+    return urlsplit(url).path.strip("/").partition("/")[0].lower()
 
 
 def _shown(url: str) -> str:

@@ -34,9 +34,9 @@ class WorkFolders:
     @contextmanager
     def open(self, build_id: str) -> Iterator[Path]:
         """An empty folder for a build. Raises `SystemFault` where it cannot be made."""
-        folder = self._root / build_id
+        # One for each attempt: an earlier one may still be on its way out of its own.
+        folder = self._root / f"{build_id}.{os.urandom(4).hex()}"
         try:
-            remove_folder(folder)
             folder.mkdir(parents=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -47,7 +47,7 @@ class WorkFolders:
         try:
             yield folder
         finally:
-            doomed = folder.with_name(f"{build_id}.{os.urandom(4).hex()}{_GONE}")
+            doomed = folder.with_name(f"{folder.name}{_GONE}")
             folder.rename(doomed)
             os.close(lock)
             self._remover.submit(remove_folder, doomed)

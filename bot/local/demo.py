@@ -41,7 +41,7 @@ def try_source(settings: Settings, console: Console, source: str, ref: str) -> s
         tempfile.TemporaryDirectory() as folder,
         _obtain(source, Path(folder), ref) as repository,
     ):
-        branch = ref if ref != "HEAD" else _branch(repository)
+        branch = ref if ref in {head.name for head in repository.heads} else _branch(repository)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source.rstrip("/")).name.removesuffix(".git"))
         if name in {"", ".", ".."}:
             name = Path(source).resolve().name or "site"
@@ -87,13 +87,7 @@ def _is_url(source: str) -> bool:
 def _obtain(source: str, folder: Path, ref: str) -> git.Repo:
     """A repository that holds what is asked for."""
     if _is_url(source):
-        options = ["--depth=1"] + ([f"--branch={ref}"] if ref != "HEAD" else [])
-        try:
-            return git.Repo.clone_from(source, folder / "clone", multi_options=options)
-        except git.GitCommandError as error:
-            raise UserError(
-                "clone-failed", f"{source} cannot be cloned: {str(error.stderr).strip()}"
-            ) from None
+        return _fetch(source, folder / "clone", ref)
     path = Path(source).expanduser().resolve()
     if not path.is_dir():
         raise UserError("no-such-folder", f"{source} is not a folder.", "Name a folder or a URL.")
@@ -108,6 +102,24 @@ def _obtain(source: str, folder: Path, ref: str) -> git.Repo:
     ignored = shutil.ignore_patterns("node_modules", ".venv")
     shutil.copytree(path, folder / "copy", symlinks=True, ignore=ignored)
     return push.commit_folder(folder / "copy", f"Try {path.name}")
+
+
+def _fetch(url: str, folder: Path, ref: str) -> git.Repo:
+    """A branch, tag or commit of a repository elsewhere, checked out as a branch of that name."""
+    repository = git.Repo.init(folder, initial_branch="main")
+    try:
+        repository.git.fetch("--depth=1", "--", url, ref)
+    except git.GitCommandError as error:
+        repository.close()
+        said = str(error.stderr).strip().replace(url, _without_password(url))
+        raise UserError("clone-failed", f"{_without_password(url)}: {said}") from None
+    name = ref if re.fullmatch(r"[A-Za-z0-9][\w./-]*", ref) and ref != "HEAD" else "main"
+    repository.git.checkout("--quiet", "-B", name, "FETCH_HEAD")
+    return repository
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _branch(repository: git.Repo) -> str:

@@ -42,7 +42,11 @@ def local_repository(settings: Settings, name: str) -> git.Repo:
     """The bare repository `_local/<name>`, made if need be."""
     path = Path(settings.clone_url(f"{LOCAL_OWNER}/{name}"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return git.Repo.init(path, bare=True, initial_branch="main")
+    repository = git.Repo.init(path, bare=True, initial_branch="main")
+    with repository.config_writer() as configuration:
+        # What is tried may be a shallow clone.
+        configuration.set_value("receive", "shallowUpdate", "true")
+    return repository
 
 
 def commit_folder(folder: Path, message: str) -> git.Repo:

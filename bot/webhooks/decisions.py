@@ -115,7 +115,8 @@ def decide(event: Event, allows: Callable[[str], bool]) -> Decision:
 
 def _decide_push(push: Push) -> Decision:
     if not push.ref.startswith(_BRANCH):
-        return Ignore("tags are not deployed")
+        kind = "tags are not" if push.ref.startswith("refs/tags/") else "only branches are"
+        return Ignore(f"{kind} deployed")
     branch = push.ref.removeprefix(_BRANCH)
     if push.deleted or not push.after.strip("0"):
         return DeleteBranch(branch)
