@@ -43,7 +43,9 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @pages.get("/")
     def home() -> str:
-        return render_template("home.html", builds=[_row(b) for b in deployments.recent_builds()])
+        # In production this address is open to everybody.
+        found = deployments.recent_builds(private=not settings.production)
+        return render_template("home.html", builds=[_row(build) for build in found])
 
     @pages.get("/builds/<build_id>")
     def build_page(build_id: str) -> str:

@@ -61,10 +61,21 @@ class Reporter:
         # GitHub takes a deployment for pending until it is told more.
         if state.status is not BuildStatus.QUEUED:
             told = messages.deployment_status(state)
+            if self._is_over(known, state):
+                told = messages.inactive("The pull request is closed")
             self._tell_deployment(project_id, known.deployment_id, state.environment, told)
         if self._settings.GITHUB_COMMENTS:
             for pull_request in facts.pull_requests(project_id, state.sha):
                 self._comment(project_id, pull_request, state)
+
+    def _is_over(self, known: Facts, state: State) -> bool:
+        """Whether it is a preview of closed pull requests alone: its end was told already."""
+        heads = facts.pull_requests(known.project_id, state.sha)
+        return (
+            state.environment != "production"
+            and bool(heads)
+            and not any(head.is_open for head in heads)
+        )
 
     def _close(self, pull_request_id: int) -> None:
         """Its previews are no longer of interest; what is in production stays as it is."""

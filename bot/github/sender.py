@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # An entry is given up after this long; what it said is old news by then.
+_BAD_CREDENTIALS = 401
+_MENDING = 300.0  # seconds
 _PATIENCE = 6 * limits.HOUR
 # Where a status has waited this long, the newer one says all.
 _OLD_NEWS = 5_000  # ms
@@ -195,6 +197,10 @@ class Sender:
             if asked is not None:
                 delay = asked
                 self._silent[account] = self._now() + int(asked * 1000)
+            elif error.status == _BAD_CREDENTIALS:
+                # An expired token or a wrong clock is mended by the operator, in time.
+                delay = _MENDING
+                self._silent[account] = self._now() + int(_MENDING * 1000)
             elif limits.is_final(error.status):
                 self._give_up(entry, project, text)
                 return

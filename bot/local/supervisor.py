@@ -84,6 +84,9 @@ def stop_background(settings: Settings) -> bool:
     path = _pid_file(settings)
     try:
         pid = int(path.read_text())
+        # The number may be another process's by now, after the machine was started anew.
+        if b"bot\0start" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            raise ProcessLookupError(pid)
         os.kill(pid, signal.SIGTERM)
     except (FileNotFoundError, ValueError, ProcessLookupError):
         path.unlink(missing_ok=True)

@@ -162,9 +162,12 @@ def find_build(build_id: str) -> Build | None:
     return found[0] if found else None
 
 
-def recent_builds(limit: int = 25) -> list[Build]:
-    """The newest builds of all projects, each with its deployment and project."""
-    return _builds("", limit=limit)
+def recent_builds(limit: int = 25, *, private: bool = True) -> list[Build]:
+    """The newest builds of all projects, each with its deployment and project.
+
+    `private`: whether those of private repositories are among them.
+    """
+    return _builds("" if private else "WHERE NOT p.private", limit=limit)
 
 
 def newest_build_of_commit(project_id: int, sha: str) -> Build | None:

@@ -54,12 +54,11 @@ class ClosePullRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteBranch:
-    """Remember where a branch points without building it."""
+class Skip:
+    """Remember that a commit asks for no build, whichever event names it next."""
 
     branch: str
     sha: str
-    before: str
     reason: str
 
 
@@ -83,7 +82,7 @@ Decision = (
     | BuildPullRequest
     | NotePullRequest
     | ClosePullRequest
-    | NoteBranch
+    | Skip
     | DeleteBranch
     | ChangeInstallation
     | Ignore
@@ -124,7 +123,7 @@ def _decide_push(push: Push) -> Decision:
         return Ignore("the push moved nothing")
     if push.message is not None and (found := _SKIP.search(push.message)):
         reason = f"the commit message says {found[0]}"
-        return NoteBranch(branch, push.after, push.before, reason)
+        return Skip(branch, push.after, reason)
     environment = "production" if branch == push.default_branch else "preview"
     return Build(branch, push.after, push.before, environment)
 

@@ -70,8 +70,8 @@ class Intake:
                 return Outcome(False, reason)
             case decisions.Build(), Push():
                 return self._build_branch(decision, event)
-            case decisions.NoteBranch(), Push():
-                return self._note_branch(decision, event)
+            case decisions.Skip(), Push():
+                return self._skip(decision, event)
             case decisions.DeleteBranch(branch), (Push() | BranchDeleted()):
                 return self._delete_branch(branch, event)
             case ((decisions.BuildPullRequest() | decisions.NotePullRequest()), PullRequest()):
@@ -92,14 +92,10 @@ class Intake:
         requested = deployments.request_build(project_id, sha, branch, "push", decision.environment)
         return self._requested(requested, sha)
 
-    def _note_branch(self, decision: decisions.NoteBranch, push: Push) -> Outcome:
-        project_id = _connect(push)
-        branch, sha = decision.branch, decision.sha
-        moved = projects.move_ref(project_id, branch, sha, push.moved_at, decision.before)
-        if not moved.moved:
-            return Outcome(False, STALE)
-        self._supersede(project_id, branch, moved.replaced)
-        deployments.skip(project_id, sha, branch)
+    def _skip(self, decision: decisions.Skip, push: Push) -> Outcome:
+        # The branch keeps the head it had: what is being built of it is still wanted,
+        # since nothing takes its place.
+        deployments.skip(_connect(push), decision.sha, decision.branch)
         return Outcome(False, decision.reason)
 
     def _delete_branch(self, branch: str, event: Push | BranchDeleted) -> Outcome:

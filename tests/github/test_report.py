@@ -377,3 +377,19 @@ def test_what_is_told_is_undone_with_what_happened(desk: Desk) -> None:
     with pytest.raises(Broken):
         happen()
     assert OutboxEntry.select().count() == 0
+
+
+def test_a_build_that_ends_after_its_pull_request_was_closed_stays_inactive(
+    desk: Desk, github: RequestsMock
+) -> None:
+    accept_all(github)
+    pull_request = desk.open_pull_request()
+    asked = desk.request()
+    desk.told(asked, BuildStatus.CLONING)
+    desk.deliver_later()
+    PullRequest.update(open=False).execute()
+    desk.publish(events.PullRequestClosed(pull_request.id))
+    desk.deliver_later()
+    desk.told(asked, BuildStatus.READY)
+    desk.deliver_later()
+    assert bodies(github, "POST", "/deployments/77/statuses")[-1]["state"] == "inactive"

@@ -66,7 +66,7 @@ def test_after_hours_in_vain_an_entry_is_given_up(status: Desk, github: Requests
     assert len(github.calls) < 60
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422])
+@pytest.mark.parametrize("code", [400, 403, 404, 410, 422])
 def test_what_github_refuses_for_good_ends_with_the_reason(
     status: Desk, github: RequestsMock, code: int
 ) -> None:
@@ -77,6 +77,19 @@ def test_what_github_refuses_for_good_ends_with_the_reason(
     assert (entry.state, "No way" in entry.last_error) == ("dead", True)
     # The repository can be seen: it was the token that lacked a permission.
     assert Project.get().state == "active"
+
+
+def test_an_expired_token_loses_nothing_until_it_is_renewed(
+    status: Desk, github: RequestsMock
+) -> None:
+    github.post(STATUS, json={"message": "Bad credentials"}, status=401)
+    github.post(STATUS, json={"id": 1}, status=201)
+    due = status.deliver()
+    assert due is not None
+    assert due / 1000 - status.time == pytest.approx(300, abs=2)
+    status.time = due / 1000 + 1
+    assert status.deliver() is None
+    assert OutboxEntry.get().state == "sent"
 
 
 @pytest.mark.parametrize("code", [404, 410, 451])

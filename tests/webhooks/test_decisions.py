@@ -85,7 +85,7 @@ def test_each_event_comes_to_one_decision(event: Event, decision: decisions.Deci
 )
 def test_a_commit_message_may_ask_for_no_build(message: str) -> None:
     decision = decide(replace(PUSH, message=message), everybody)
-    assert isinstance(decision, decisions.NoteBranch)
+    assert isinstance(decision, decisions.Skip)
 
 
 @pytest.mark.parametrize("message", ["skip ci", "[skipping ci]", "[skip] ci", "(skip ci)"])

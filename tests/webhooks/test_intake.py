@@ -188,10 +188,19 @@ def test_a_skipped_commit_is_not_built_by_its_pull_request_either(receiver: Rece
     skipped = payloads.push(ref="refs/heads/topic", head_commit={"message": "x [skip ci]"})
     _, answer = receiver.send("push", skipped)
     assert answer == {"outcome": "ignored", "reason": "the commit message says [skip ci]"}
-    assert Ref.get().sha == B
     _, answer = receiver.send("pull_request", payloads.pull_request())
     assert answer["outcome"] == "ignored"
     assert Build.select().count() == 0
+
+
+def test_a_skipped_push_leaves_the_build_before_it_alone(receiver: Receiver) -> None:
+    _, first = receiver.send("push", payloads.push())
+    skipped = payloads.push(before=B, after=C, head_commit={"message": "docs [skip ci]"})
+    receiver.send("push", skipped)
+    assert Build.get_by_id(first["build_id"]).status == BuildStatus.QUEUED
+    finish(receiver, first["build_id"])
+    receiver.send("push", payloads.push(before=C, after=B))
+    assert {"production", "branch"} == {row.kind for row in Alias.select()}
 
 
 def test_a_deleted_branch_ends_its_waiting_build_and_is_forgotten(receiver: Receiver) -> None:
