@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,25 @@ def check(folder: Path, context: str) -> None:
 
     for line in lines(folder, context):
         click.echo(line)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@_explained
+def doctor(as_json: bool) -> None:
+    """Check this machine and the settings, and say how to mend what is wrong."""
+    from bot.local.doctor import diagnose, lines
+
+    findings = []
+    for finding in diagnose():
+        findings.append(finding)
+        for line in () if as_json else lines(finding):
+            click.echo(line)
+    failed = any(finding.ok is False for finding in findings)
+    if as_json:
+        report = {"ok": not failed, "findings": [asdict(finding) for finding in findings]}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    sys.exit(1 if failed else 0)
 
 
 @main.command()
