@@ -23,7 +23,6 @@ from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.routes import webhook_application
 from bot.worker import Outbox, Worker
 
-_UPLOADS = frozenset({"/deploy", "/openapi.json"})
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -62,13 +61,13 @@ def create_app(settings: Settings) -> WsgiApplication:
     dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
     site = create_site(parts)
-    uploads = LateApplication(lambda: create_uploads(parts, dispatcher.wake))
+    api = LateApplication(lambda: create_rest_api(parts, dispatcher.wake))
 
     def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
         if path == "/webhooks/github":
             return webhooks(environ, start_response)
-        chosen = uploads if path in _UPLOADS else site
+        chosen = api if _is_api(path) and not _follows_a_commit(environ) else site
         return chosen(environ, start_response)
 
     return Previews(parts.store, settings, parts.bus, fallback=route)
@@ -77,7 +76,7 @@ def create_app(settings: Settings) -> WsgiApplication:
 class LateApplication:
     """A WSGI application that is put together when somebody asks for it.
 
-    Those who only push pay neither the memory nor the time of what uploads need.
+    Those who only push pay neither the memory nor the time of what the API needs.
     """
 
     def __init__(self, create: Callable[[], WsgiApplication]) -> None:
@@ -92,8 +91,22 @@ class LateApplication:
         return self._created(environ, start_response)
 
 
-def create_uploads(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
-    """`POST /deploy`. What needs no build is published by the web process itself, at once."""
+def _is_api(path: str) -> bool:
+    """What `bot.api.application` answers; asking it would load it."""
+    return path in {"/deploy", "/openapi.json"} or path.startswith(("/api/", "/docs", "/redoc"))
+
+
+def _follows_a_commit(environ: dict[str, Any]) -> bool:
+    """`GET /api/v1/builds?sha=…` without a token: open to all, as commit statuses are."""
+    return (
+        environ.get("PATH_INFO") == "/api/v1/builds"
+        and "sha=" in environ.get("QUERY_STRING", "")
+        and "HTTP_AUTHORIZATION" not in environ
+    )
+
+
+def create_rest_api(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
+    """The REST API. An upload that needs no build is published by the web process, at once."""
     from bot.api.application import create_api
     from bot.api.services import Services
 

@@ -22,12 +22,16 @@ from bot.builders.log import FileLog
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
 from bot.models import builds, deployments, inbox, outbox, projects
+from bot.models.access import access_of
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
+from bot.serve.rules import rules_of
 from bot.settings import LOCAL_OWNER, Settings
+from bot.storage.manifest import Manifest
 from bot.storage.store import Store
+from bot.storage.variants import add_variants
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +159,7 @@ class _Attempt:
         self._database = worker._database
         self._build = build
         self._deployment: Deployment = build.deployment
+        self._previous = deployments.newest_ready(build.deployment.project_id)
         self._key = self._deployment.sha or self._deployment.id
         self._status = BuildStatus.CLONING
         self._entered: list[tuple[Stage, float]] = []
@@ -206,7 +211,7 @@ class _Attempt:
             ref=deployment.ref,
             environment=deployment.environment,
             base_path=self._worker._settings.base_path(self._key),
-            previous=deployments.newest_ready(project.id),
+            previous=self._previous,
             private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
         )
 
@@ -245,6 +250,8 @@ class _Attempt:
 
     def _succeed(self, built: Built, stages: Mapping[Stage, float]) -> None:
         worker = self._worker
+        for warning in rules_of(worker._store, built.manifest).warnings:
+            self._log.say(f"Warning: {warning}")
         self._log.say(f"Live at {worker._settings.deployment_url(self._key)}")
         files = (
             (path, entry.size, entry.media_type, entry.digest)
@@ -256,7 +263,20 @@ class _Attempt:
             projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
         # Visible already: front servers that read files themselves get theirs a moment later.
-        worker._store.lay_out(built.manifest)
+        self._lay_out(built.manifest)
+
+    def _lay_out(self, manifest: Manifest) -> None:
+        """What makes the live page faster: compressed variants, and a tree for front servers.
+
+        A protected project gets no tree: front servers know nothing of its protection.
+        """
+        store, deployment = self._worker._store, self._deployment
+        try:
+            varied = add_variants(store, deployment.id, self._previous) or manifest
+            if access_of(deployment.project_id) is None:
+                store.lay_out(varied)
+        except SystemFault as fault:  # the page is live without it
+            logger.warning("build %s: not laid out: %s", self._build.id, fault)
 
     def _stop(self) -> None:
         if self._worker._stopping.is_set():
