@@ -75,6 +75,10 @@ class Settings:
     MAX_UPLOAD_SIZE: int
     ALLOWED_GIT_HOSTS: tuple[str, ...]
     SECRETS_KEY: tuple[Secret, ...]
+    RATE_LIMIT: int
+    DEPLOY_RATE_LIMIT: int
+    CACHE_URL: str
+    TRUSTED_PROXIES: int
     WORK_DIR: Path
     LOG_LEVEL: str
 
@@ -271,6 +275,12 @@ SETTINGS: tuple[Setting, ...] = (
             "hosts that `POST /deploy` may fetch repositories from; `*`: all public ones"),
     Setting("SECRETS_KEY", "", _secrets,
             "what projects' variables are encrypted with; `new,old` while rotating"),
+    Setting("RATE_LIMIT", "600", _whole(), "API requests a minute, by token or address; 0: any"),
+    Setting("DEPLOY_RATE_LIMIT", "60", _whole(),
+            "deployments asked for in a minute, by token or address; 0: any"),
+    Setting("CACHE_URL", "", str, "Redis that rate limits are counted in; empty: each process"),
+    Setting("TRUSTED_PROXIES", "0", _whole(0, 16),
+            "front servers whose X-Forwarded-For says where a request comes from"),
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),

@@ -7,15 +7,18 @@ from functools import cache
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import __version__
 from bot.api import deploy, documents, problems
 from bot.api.authentication import authenticate
 from bot.api.idempotency import remember_requests
+from bot.api.limits import limit_requests
 from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.specification import specification
 from bot.api.v1 import builds, deployments, projects, tokens
+from bot.errors import UserError
 from bot.uploads.intake import Uploads
 
 # The paths that are the API's; `bot.app` sends them here.
@@ -49,7 +52,11 @@ def create_api(services: Services) -> OpenAPI:
     @api.before_request
     def identify() -> None:
         if not request.path.startswith(_OPEN):
-            g.caller = authenticate(request, services.settings, services.database)
+            try:
+                g.caller = authenticate(request, services.settings, services.database)
+            except UserError:
+                api.extensions["count_stranger"]()
+                raise
 
     @api.after_request
     def protect(response: Response) -> Response:
@@ -57,6 +64,7 @@ def create_api(services: Services) -> OpenAPI:
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
+    limit_requests(api, services.settings)
     remember_requests(api, services)
     api.register_blueprint(documents.blueprint(cache(lambda: specification(api))))
     api.register_api(deploy.blueprint(services, uploads))
@@ -64,6 +72,8 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(deployments.blueprint(services, uploads))
     api.register_api(projects.blueprint(services))
     api.register_api(tokens.blueprint(services))
+    if proxies := services.settings.TRUSTED_PROXIES:
+        api.wsgi_app = ProxyFix(api.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     return api
 
 
