@@ -36,15 +36,25 @@ venv)
 run)
     need git git
     need bwrap bubblewrap
-    install "Without git nothing can be fetched; without bubblewrap builds are less confined."
+    need slirp4netns slirp4netns
+    need ip iproute2
+    install "Without git nothing can be fetched; without the others builds are less confined."
     ;;
 test)
     need git git
     need bwrap bubblewrap
+    need slirp4netns slirp4netns
+    need ip iproute2
+    need podman podman
+    need runc runc
+    need catatonit catatonit
+    need perl perl
     need node nodejs
     need npm npm
     need chromium chromium
     need nginx nginx-light
+    need caddy caddy
+    need redis-server redis-server
     install "Tests that need them will be skipped."
     ;;
 *)

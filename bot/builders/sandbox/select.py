@@ -20,7 +20,9 @@ from bot.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_TRIAL = Limits(seconds=10, memory=1 << 28, processes=64, disk=1 << 24, log=1 << 16)
+# Generous: where only the account's processes can be counted, builds that run at this
+# moment count too, and a busy machine is slow.
+_TRIAL = Limits(seconds=30, memory=1 << 28, processes=4096, disk=1 << 24, log=1 << 16)
 
 
 def select_runner(settings: Settings) -> Runner:
