@@ -100,7 +100,7 @@ class Uploads:
         try:
             unpack(received.path, tree, limits_of(self._settings))
             builds = self._needs_build(FolderTree(tree), deployment_id)
-            self.sources.keep_archive(deployment_id, received.path, tree)
+            self.sources.keep_archive(deployment_id, received.path, tree, promised=builds)
         finally:
             shutil.rmtree(tree, ignore_errors=True)
         return self._request(deployment_id, name, "upload", options, builds=builds)

@@ -38,7 +38,8 @@ ARCHIVE_TYPES = frozenset(
 FORM_TYPE = "multipart/form-data"
 _CHUNK = 1 << 18
 _MOST_FIELDS = 20
-_LARGEST_FIELDS = 64 << 10  # bytes of all of a form's texts
+# Bytes of one of a form's texts; the parser holds twice what it reads at a time against it.
+_LARGEST_FIELD = 256 << 10
 # What a form adds to its file: boundaries, headers, texts.
 _FORM_OVERHEAD = 128 << 10
 
@@ -130,7 +131,7 @@ def _form(environ: dict[str, Any], draft: Path, limit: int) -> Received:
     parser = FormDataParser(
         stream_factory=open_file,
         max_content_length=limit + _FORM_OVERHEAD,
-        max_form_memory_size=_LARGEST_FIELDS,
+        max_form_memory_size=_LARGEST_FIELD,
         max_form_parts=_MOST_FIELDS,
         silent=False,
     )

@@ -56,12 +56,19 @@ class Sources:
         self._store = store
         self.root = settings.DATA_DIR / "uploads"
 
-    def keep_archive(self, deployment_id: str, archive: Path, tree: Path) -> None:
-        """Take over an archive and what it was unpacked to; both must lie in `root`."""
+    def keep_archive(
+        self, deployment_id: str, archive: Path, tree: Path, *, promised: bool
+    ) -> None:
+        """Take over an archive and what it was unpacked to; both must lie in `root`.
+
+        `promised`: its build is only queued when the uploader is answered, so that it
+        must outlive a power cut.
+        """
         folder = self._folder(deployment_id)
         os.replace(archive, folder / "archive")
         os.replace(tree, folder / "tree")
-        _flush(folder / "archive")
+        if promised:
+            _flush(folder / "archive")
         self._keep(folder, ArchiveSource())
 
     def keep(self, deployment_id: str, source: RemoteSource | FilesSource) -> None:

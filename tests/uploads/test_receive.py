@@ -98,7 +98,7 @@ def test_a_form_over_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_form_with_endless_texts_is_refused(tmp_path: Path) -> None:
-    request = form_environ(("project", "", bytes(100_000)), ("file", "a", b"x"))
+    request = form_environ(("project", "", bytes(300_000)), ("file", "a", b"x"))
     assert refused(request, tmp_path, 1 << 20) == "upload-too-large"
 
 
@@ -124,7 +124,7 @@ def test_what_is_no_upload_is_refused(
 
 
 MEASURE = """
-import io, resource, sys
+import io, os, resource, sys
 from pathlib import Path
 from bot.uploads.receive import receive
 
@@ -141,11 +141,12 @@ class Body:
         return found
 
 size = int(sys.argv[1])
+block = os.urandom((1 << 16) - 2) + b"\\r\\n"  # as if a boundary began at its end
 head = b'--b\\r\\nContent-Disposition: form-data; name="file"; filename="a.zip"\\r\\n\\r\\n'
 tail = b"\\r\\n--b--\\r\\n"
 environ = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "multipart/form-data; boundary=b",
            "CONTENT_LENGTH": str(len(head) + size + len(tail)), "QUERY_STRING": "",
-           "wsgi.input": Body(head, *([bytes(1 << 16)] * (size >> 16)), tail)}
+           "wsgi.input": Body(head, *([block] * (size >> 16)), tail)}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with receive(environ, Path(sys.argv[2]), 1 << 31) as received:
     assert received.size == size, received.size
