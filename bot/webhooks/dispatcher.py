@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 # A message to the queue costs as much as taking a delivery in. The first ones go out
 # at once; in a burst of pushes, which workers cannot keep up with anyway, the thread
 # leaves this many times its own working time to the requests.
-_REST = 9
+_REST = 19
 _LARGEST_BATCH = 16
 
 
