@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, g, jsonify, request
@@ -100,12 +101,12 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
                 asked = DeployRepository.model_validate_json(_small_body())
             except ValidationError as error:
                 return problems.of_validation(error)
-            options = Options(asked.project, asked.ref, asked.production)
+            options = Options(asked.project, asked.ref, asked.production, caller.name)
             taken = uploads.take_remote(asked.github_url, options, authorise)
         else:
             folder = uploads.sources.root
             with receive(request.environ, folder, settings.MAX_UPLOAD_SIZE) as received:
-                options = _options(received.fields)
+                options = _options(received.fields, caller.name)
                 taken = uploads.take_archive(received, options, authorise)
         return answer(taken, services)
 
@@ -130,11 +131,12 @@ def answer(taken: Taken, services: Services) -> Response:
     return response
 
 
-def _options(fields: Any) -> Options:
+def _options(fields: Mapping[str, str], actor: str) -> Options:
     production = fields.get("production", "").lower()
     if production not in _TRUE | _FALSE:
         raise UserError("invalid-request", "`production` is yes or no.")
-    return Options(fields.get("project", ""), fields.get("ref", ""), production in _TRUE)
+    project, ref = fields.get("project", ""), fields.get("ref", "")
+    return Options(project, ref, production in _TRUE, actor)
 
 
 def _small_body() -> bytes:

@@ -16,7 +16,7 @@ from bot.builders import detect
 from bot.builders.tree import FolderTree, Tree
 from bot.errors import SystemFault, UserError
 from bot.events import Bus, DeploymentCreated
-from bot.models import deployments, uploads
+from bot.models import audit, deployments, uploads
 from bot.models.database import Database
 from bot.models.ids import new_id
 from bot.models.status import ACTIVE, BuildStatus
@@ -37,11 +37,15 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the uploader chose. `project` is empty where they left it to us."""
+    """What the uploader chose. `project` is empty where they left it to us.
+
+    `actor` is who they are, for the audit log.
+    """
 
     project: str = ""
     ref: str = ""
     production: bool = False
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,7 @@ class Uploads:
                     ref=options.ref,
                     environment=environment,
                 )
+                audit.note(options.actor, "deployment.create", deployment_id, project=name)
                 self._bus.publish(DeploymentCreated(deployment_id, requested.build_id))
         except BaseException:
             self.sources.forget(deployment_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.errors import SystemFault
 from bot.models import builds, deployments, projects, variables
 from bot.models.ids import now
 from bot.models.tables import AuditEntry, Build, Deployment, Project, Token, Variable
@@ -356,6 +357,28 @@ def test_variables_are_removed_one_context_at_a_time(api: Running) -> None:
     assert api.get("/api/v1/projects/1/variables").json["data"] == []
 
 
+def test_a_key_is_rotated_without_losing_a_variable(start: Callable[..., Running]) -> None:
+    old = start(SECRETS_KEY="old-key")
+    live(old)
+    put_variable(old, "A", "kept")
+    both = start(SECRETS_KEY="new-key,old-key")
+    assert both.post("/api/v1/variables/rotate").json == {"count": 1}
+    new = start(SECRETS_KEY="new-key")
+    stored = Variable.get().value
+    assert sealing_from(new.settings).open(stored).reveal() == "kept"
+    with pytest.raises(SystemFault, match="SECRETS_KEY"):
+        sealing_from(old.settings).open(stored)
+
+
+def test_production_without_a_key_keeps_no_variable(start: Callable[..., Running]) -> None:
+    api = start(ENVIRONMENT="production", GITHUB_WEBHOOK_SECRET="x")
+    api.token = api.new_token()
+    live(api)
+    answer = put_variable(api, "A", "x")
+    assert (answer.status_code, answer.json["code"]) == (503, "key-missing")
+    assert Variable.select().count() == 0
+
+
 @pytest.mark.parametrize("name", ["1A", "A-B", "A%20B", "%C3%A9"])
 def test_a_name_that_no_shell_takes_is_refused(api: Running, name: str) -> None:
     live(api)
@@ -376,8 +399,10 @@ def test_every_change_is_in_the_audit_log(api: Running) -> None:
     live(api, production="yes")
     put_variable(api, "A", "x")
     api.post("/api/v1/projects/1/domains", json={"domain": "a.example.com"})
-    actions = [row["action"] for row in api.get("/api/v1/audit").json["data"]]
-    assert actions[:2] == ["domain.add", "variable.set"]
+    entries = api.get("/api/v1/audit").json["data"]
+    actions = [entry["action"] for entry in entries]
+    assert actions == ["domain.add", "variable.set", "deployment.create"]
+    assert {entry["actor"] for entry in entries} == {"this machine"}
 
 
 def test_a_token_is_shown_once_and_kept_as_a_digest(api: Running) -> None:

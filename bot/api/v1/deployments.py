@@ -91,7 +91,7 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     def deploy_files(body: FilesIn) -> Response:
         caller = find.caller()
         caller.require(Scope.DEPLOY, caller.project)
-        options = Options(body.project or caller.project, body.ref, body.production)
+        options = Options(body.project or caller.project, body.ref, body.production, caller.name)
         taken = uploads.take_files(
             body.files, options, lambda name: caller.require(Scope.DEPLOY, name)
         )

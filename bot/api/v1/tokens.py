@@ -1,4 +1,4 @@
-"""Tokens, usage, and the audit log: what administrators look after."""
+"""Tokens, usage, keys, and the audit log: what administrators look after."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from bot.api.v1.schemas import (
     token_out,
 )
 from bot.errors import UserError
-from bot.models import audit, tokens, usage
+from bot.models import audit, tokens, usage, variables
 from bot.models.ids import now
 from bot.models.tables import AuditEntry, Token
 from bot.models.tokens import Scope
+from bot.sealing import sealing_from
 
 _DAY = 86_400_000  # ms
 
@@ -41,6 +42,10 @@ class TokenPath(BaseModel):
 class UsageQuery(BaseModel):
     since: int = Field(0, ge=0, lt=1 << 53, description="Milliseconds since 1970, UTC.")
     project_id: Number | None = None
+
+
+class Rotated(BaseModel):
+    count: int = Field(description="How many variables there are.")
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -104,6 +109,20 @@ def blueprint(services: Services) -> APIBlueprint:
         return answer(
             UsageList(data=[UsageOut.model_validate(row, from_attributes=True) for row in found])
         )
+
+    @api.post(
+        "/variables/rotate",
+        summary="Encrypt all variables with the newest key",
+        description="After SECRETS_KEY was set to `new,old`; then the old one can go.",
+        responses={200: Rotated},
+    )
+    def rotate() -> Response:
+        find.caller().require(Scope.ADMIN)
+        sealing = sealing_from(services.settings)
+        with database.write():
+            count = variables.rewrite(sealing.seal_again)
+            audit.note(find.caller().name, "variables.rotate", "all", count=count)
+        return answer(Rotated(count=count))
 
     @api.get("/audit", summary="Who changed what, and when", responses={200: AuditPage})
     def get_audit(query: Paged) -> Response:
