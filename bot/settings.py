@@ -225,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("HOST", "127.0.0.1", str, "address that the web process listens on"),
     Setting("PORT", "8000", _whole(1, 65535), "port of webhooks, API and previews"),
     Setting("WEB_WORKERS", "2", _whole(1, 64), "gunicorn worker processes"),
-    Setting("WEB_THREADS", "8", _whole(1, 256), "threads of each gunicorn worker"),
+    Setting("WEB_THREADS", "16", _whole(1, 256), "threads of each gunicorn worker"),
     Setting("DATA_DIR", "./data", _folder, "database, queue, artifacts, mirrors, caches, logs"),
     Setting("PUBLIC_URL", "http://localhost:{PORT}", _url, "how browsers reach this host"),
     Setting("PREVIEW_DOMAIN", "", str, "domain whose sub-domains are previews; empty: none"),
