@@ -27,7 +27,7 @@ from bot.uploads.entries import limits_of
 from bot.uploads.names import Register, safe_path
 from bot.uploads.pipeline import StoreTree
 from bot.uploads.receive import Received
-from bot.uploads.remote import parse_remote, resolve
+from bot.uploads.remote import checked_ref, parse_remote, resolve
 from bot.uploads.sources import FilesSource, RemoteSource, Sources
 
 _OTHER = re.compile(r"[^a-z0-9._-]+")
@@ -97,8 +97,7 @@ class Uploads:
 
     def take_archive(self, received: Received, options: Options, authorise: Authorise) -> Taken:
         """Deploy an archive, which is moved away. Raises `UserError`."""
-        name = options.project or project_name(received.name)
-        authorise(name)
+        name = self._checked(options, options.project or project_name(received.name), authorise)
         deployment_id = new_id("dpl")
         tree = received.path.with_name("tree")
         try:
@@ -114,8 +113,7 @@ class Uploads:
         remote = parse_remote(url, options.ref, self._settings.ALLOWED_GIT_HOSTS)
         if not remote.named:
             resolve(remote)  # again before it is fetched; here, so as to answer at once
-        name = options.project or project_name(remote.name)
-        authorise(name)
+        name = self._checked(options, options.project or project_name(remote.name), authorise)
         deployment_id = new_id("dpl")
         self.sources.keep(deployment_id, RemoteSource(remote.url, remote.ref))
         return self._request(deployment_id, name, "url", options, builds=True)
@@ -128,8 +126,7 @@ class Uploads:
 
     def take_files(self, files: Mapping[str, str], options: Options, authorise: Authorise) -> Taken:
         """Deploy files of the store: path → SHA-256. Raises `UserError`, `MissingFiles`."""
-        name = options.project or "site"
-        authorise(name)
+        name = self._checked(options, options.project or "site", authorise)
         if missing := self.missing(files):
             raise MissingFiles(missing)
         deployment_id = new_id("dpl")
@@ -138,6 +135,14 @@ class Uploads:
         self._store.flush()
         self.sources.keep(deployment_id, FilesSource(dict(files)))
         return self._request(deployment_id, name, "upload", options, builds=builds)
+
+    @staticmethod
+    def _checked(options: Options, name: str, authorise: Authorise) -> str:
+        """The project's name, if the options are in order. Raises `UserError`."""
+        if options.ref:
+            checked_ref(options.ref)
+        authorise(name)
+        return name
 
     def _needs_build(self, tree: Tree, deployment_id: str) -> bool:
         return bool(detect.plan(tree, f"/{deployment_id}/").steps)

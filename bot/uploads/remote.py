@@ -96,7 +96,7 @@ def parse_remote(url: str, ref: str, allowed: Sequence[str]) -> Remote:
         scheme=parts.scheme,
         host=host,
         port=port,
-        ref=_checked_ref(ref),
+        ref=checked_ref(ref or "HEAD"),
         name=name,
         trusted=trusted,
         named=named,
@@ -201,8 +201,8 @@ def _origin(entry: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").rstrip("."), _port(parts)
 
 
-def _checked_ref(ref: str) -> str:
-    ref = ref or "HEAD"
+def checked_ref(ref: str) -> str:
+    """A branch, tag or SHA as Git would take it, and nothing else. Raises `UserError`."""
     if len(ref) > _LONGEST_REF or _NOT_IN_REF.search(ref):
         raise UserError("invalid-ref", "This is no name of a branch or tag, and no commit SHA.")
     return ref

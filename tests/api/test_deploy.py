@@ -134,6 +134,12 @@ def test_an_upload_over_the_limit_is_refused(start: Callable[..., Running]) -> N
     assert (answer.status_code, answer.json["code"]) == (413, "upload-too-large")
 
 
+@pytest.mark.parametrize("ref", ["a b", "a..b", "x" * 300, "a\x00b"])
+def test_a_label_that_is_no_name_of_a_branch_is_refused(api: Running, ref: str) -> None:
+    assert upload(api, zip_of(SITE), ref=ref).json["code"] == "invalid-ref"
+    assert left_behind(api) == []
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
