@@ -51,6 +51,10 @@ class DiskStore:
         """Where the content with this digest lies, if it is there."""
         return self._root / "objects" / digest[:2] / digest[2:]
 
+    def _object(self, digest: str) -> str:
+        """`path` as plain text: asked for with each file of each deployment."""
+        return f"{self._objects}/{digest[:2]}/{digest[2:]}"
+
     def put_file(self, path: Path) -> tuple[str, int]:
         with _faults("cannot take a file"):
             digest, size = _digest_of(path)
@@ -84,7 +88,7 @@ class DiskStore:
 
     def size(self, digest: str) -> int | None:
         try:
-            return self.path(digest).stat().st_size
+            return os.stat(self._object(digest)).st_size
         except FileNotFoundError:
             return None
 
@@ -121,11 +125,11 @@ class DiskStore:
                 if folder not in made:
                     (draft / folder).mkdir(parents=True, exist_ok=True)
                     made.add(folder)
-                os.link(self.path(entry.digest), draft / path)
+                os.link(self._object(entry.digest), f"{draft}/{path}")
                 for variant in entry.variants:
                     beside = path + SUFFIXES[variant.encoding]
                     if beside not in manifest.files:
-                        os.link(self.path(variant.digest), draft / beside)
+                        os.link(self._object(variant.digest), f"{draft}/{beside}")
             self._remove_site(site)
             draft.rename(site)
             if manifest.plain:
@@ -154,8 +158,7 @@ class DiskStore:
     def _has(self, digest: str, size: int) -> bool:
         """Whether the content is there, whole: a power cut may have left an empty file."""
         try:
-            # Plain text instead of a Path: this is asked for each file of each deployment.
-            return os.stat(f"{self._objects}/{digest[:2]}/{digest[2:]}").st_size == size
+            return os.stat(self._object(digest)).st_size == size
         except FileNotFoundError:
             return False
 

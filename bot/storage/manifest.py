@@ -8,8 +8,8 @@ read it may keep it for as long as it likes; only compressed variants are added.
 from __future__ import annotations
 
 import mimetypes
+import posixpath
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import msgspec
 
@@ -118,7 +118,7 @@ def decode(content: bytes) -> Manifest:
 
 def media_type(path: str) -> str:
     """The Content-Type of a file by its name, with a charset where it is text."""
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = posixpath.splitext(path)[1].lower()
     found = _TYPES.get(suffix) or _GUESS.guess_type(path)[0] or "application/octet-stream"
     if found.startswith("text/") or found in _WITH_CHARSET:
         return f"{found}; charset=utf-8"

@@ -14,6 +14,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 # Linux takes no more for one part (NAME_MAX); the path leaves room for our own folders.
 _LONGEST_PART = 255  # bytes
 _LONGEST_PATH = 1024  # bytes
+# Most names are like this, and a site has thousands of them.
+_PLAIN = re.compile(r"[\w-][\w.-]{0,63}(?:/[\w-][\w.-]{0,63}){0,9}", re.ASCII)
 # What systems leave behind in folders; nobody means to publish it.
 _RUBBISH = {"__MACOSX", ".DS_Store", ".Spotlight-V100", ".Trashes", "Thumbs.db", "desktop.ini"}
 
@@ -25,6 +27,8 @@ def safe_path(name: str) -> str:
     Raises `UserError` for whatever could lead out of the tree or cannot be a name.
     https://cwe.mitre.org/data/definitions/22.html
     """
+    if _PLAIN.fullmatch(name):
+        return name
     path = name.replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or _DRIVE.match(path) or ".." in parts:
@@ -93,6 +97,8 @@ class Register:
 
 def _key(path: str) -> str:
     """What Windows' and macOS' file systems compare: neither case nor composition counts."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
