@@ -68,6 +68,7 @@ class Settings:
     BUILD_PROCESSES: int
     BUILD_DISK: int
     BUILD_LOG_SIZE: int
+    SHARE_REGISTRY_CREDENTIALS: bool
     CACHE_SIZE: int
     MAX_FILES: int
     MAX_FILE_SIZE: int
@@ -265,6 +266,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BUILD_PROCESSES", "512", _whole(16), "processes and threads of a build"),
     Setting("BUILD_DISK", "4G", _size, "disk that a build may fill"),
     Setting("BUILD_LOG_SIZE", "4M", _size, "size at which a build's log is cut"),
+    Setting("SHARE_REGISTRY_CREDENTIALS", "no", _boolean,
+            "whether installs see the passwords in the bot's own npm and pip configuration"),
     Setting("CACHE_SIZE", "10G", _size,
             "disk for dependencies, downloads and framework caches kept between builds"),
     Setting("MAX_FILES", "20000", _whole(1), "files of one deployment"),

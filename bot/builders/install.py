@@ -218,7 +218,9 @@ class _Install:
     def _command(self, step: Step, overlays: tuple[Overlay, ...]) -> None:
         home = self._tree.parent / "home"
         home.mkdir(exist_ok=True)
-        reach = registries(self._registries, trusted=self._scope.trusted, environ=self._environ)
+        # An install script of anybody who may push could publish what it is given.
+        shared = self._settings.SHARE_REGISTRY_CREDENTIALS and self._scope.trusted
+        reach = registries(self._registries, trusted=shared, environ=self._environ)
         manager = self._plan.package_manager or "other"
         if self._toolchain.manager.startswith("yarn 1."):
             manager = "yarn 1"

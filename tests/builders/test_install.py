@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -341,7 +341,15 @@ def test_the_operators_passwords_reach_no_build(workshop: Workshop, tmp_path: Pa
     workshop.toolchains.store.environ["HOME"] = str(home)
     show = 'cat "$NPM_CONFIG_USERCONFIG" > seen; env >> seen'
     files = site(scripts={"postinstall": show})
-    with workshop.build(files, FORK) as (tree, _):
-        assert "do-not-show" not in (tree / "seen").read_text()
-    with workshop.build(files, TRUSTED) as (tree, _):
-        assert "do-not-show" in (tree / "seen").read_text()
+    sharing = replace(workshop.settings, SHARE_REGISTRY_CREDENTIALS=True)
+    shared = Installer(sharing, workshop.toolchains, workshop.runner)
+    for installer, scope, seen in (
+        (workshop.installer, TRUSTED, False),
+        (shared, FORK, False),
+        (shared, TRUSTED, True),
+    ):
+        workshop.installer = installer
+        workshop.count += 1
+        changed = files | {"package-lock.json": files["package-lock.json"] + b"\n" * workshop.count}
+        with workshop.build(changed, scope) as (tree, _):
+            assert ("do-not-show" in (tree / "seen").read_text()) is seen
