@@ -49,6 +49,8 @@ def create_api(services: Services) -> OpenAPI:
         services.build_now,
     )
 
+    api.extensions["uploads"] = uploads
+
     @api.before_request
     def identify() -> None:
         if not request.path.startswith(_OPEN):

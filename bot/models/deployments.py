@@ -162,6 +162,12 @@ def find_build(build_id: str) -> Build | None:
     return found[0] if found else None
 
 
+def build_status(build_id: str) -> str:
+    """A build's status; empty: there is no such build."""
+    found = sql.first("SELECT status FROM builds WHERE id = ?", build_id)
+    return str(found[0]) if found is not None else ""
+
+
 def recent_builds(limit: int = 25, *, private: bool = True) -> list[Build]:
     """The newest builds of all projects, each with its deployment and project.
 

@@ -71,3 +71,11 @@ def request(
 def withdraw(deployment_id: str) -> None:
     """Take back a deployment that never came to be."""
     Deployment.delete().where(Deployment.id == deployment_id).execute()
+
+
+def is_known(deployment_id: str) -> bool:
+    """Whether a deployment is there, and not deleted."""
+    found = Deployment.select().where(
+        Deployment.id == deployment_id, Deployment.status != DeploymentStatus.DELETED
+    )
+    return bool(found.exists())

@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.builders import detect
+from bot.builders import configured
 from bot.builders.tree import FolderTree, Tree
 from bot.errors import SystemFault, UserError
 from bot.events import Bus, DeploymentCreated
 from bot.models import audit, deployments, uploads
 from bot.models.database import Database
 from bot.models.ids import new_id
-from bot.models.status import ACTIVE, BuildStatus
+from bot.models.status import ACTIVE, ENDED, BuildStatus
 from bot.settings import Settings
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
@@ -33,6 +34,7 @@ from bot.uploads.sources import FilesSource, RemoteSource, Sources
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 _SUFFIXES = (".zip", ".tgz", ".gz", ".zst", ".tar")
 _LONGEST_NAME = 63
+_LOOK = 0.004  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class Options:
     ref: str = ""
     production: bool = False
     actor: str = ""
+
+    @property
+    def environment(self) -> str:
+        return "production" if self.production else "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,12 @@ class Uploads:
         self._bus = bus
         self._wake = wake
         self._build_now = build_now
+        self._publishers = futures.ThreadPoolExecutor(settings.WEB_THREADS, "publish uploads")
         self.sources = Sources(settings, store)
+
+    def settle(self) -> None:
+        """Wait until nothing goes on in the background. Nothing is taken in afterwards."""
+        self._publishers.shutdown()
 
     def take_archive(self, received: Received, options: Options, authorise: Authorise) -> Taken:
         """Deploy an archive, which is moved away. Raises `UserError`."""
@@ -102,7 +113,7 @@ class Uploads:
         tree = received.path.with_name("tree")
         try:
             unpack(received.path, tree, limits_of(self._settings))
-            builds = self._needs_build(FolderTree(tree), deployment_id)
+            builds = self._needs_build(FolderTree(tree), deployment_id, options)
             self.sources.keep_archive(deployment_id, received.path, tree, promised=builds)
         finally:
             shutil.rmtree(tree, ignore_errors=True)
@@ -130,7 +141,7 @@ class Uploads:
         if missing := self.missing(files):
             raise MissingFiles(missing)
         deployment_id = new_id("dpl")
-        builds = self._needs_build(StoreTree(self._store, files), deployment_id)
+        builds = self._needs_build(StoreTree(self._store, files), deployment_id, options)
         # Others may have stored some of them: what is promised must outlive a power cut.
         self._store.flush()
         self.sources.keep(deployment_id, FilesSource(dict(files)))
@@ -144,8 +155,9 @@ class Uploads:
         authorise(name)
         return name
 
-    def _needs_build(self, tree: Tree, deployment_id: str) -> bool:
-        return bool(detect.plan(tree, f"/{deployment_id}/").steps)
+    def _needs_build(self, tree: Tree, deployment_id: str, options: Options) -> bool:
+        base_path = self._settings.base_path(deployment_id)
+        return bool(configured.plan(tree, base_path, options.environment).steps)
 
     def _check_names(self, files: Mapping[str, str]) -> None:
         register = Register()
@@ -164,7 +176,6 @@ class Uploads:
         self, deployment_id: str, name: str, source: str, options: Options, *, builds: bool
     ) -> Taken:
         """Record a deployment whose source is kept, and bring it on its way."""
-        environment = "production" if options.production else "preview"
         try:
             with self._database.write():
                 project = uploads.project_for(name)
@@ -173,7 +184,7 @@ class Uploads:
                     project.id,
                     source=source,
                     ref=options.ref,
-                    environment=environment,
+                    environment=options.environment,
                 )
                 audit.note(options.actor, "deployment.create", deployment_id, project=name)
                 self._bus.publish(DeploymentCreated(deployment_id, requested.build_id))
@@ -183,8 +194,23 @@ class Uploads:
         if builds:
             self._wake([requested.build_id])
         else:
-            self._build_now(requested.build_id)
+            self._publish_now(requested.build_id)
         return self._outcome(deployment_id, requested.build_id, builds=builds)
+
+    def _publish_now(self, build_id: str) -> None:
+        """Return as soon as the build has ended, though its thread goes on.
+
+        What only makes the page faster (compressed variants, trees for front servers)
+        nobody needs to wait for.
+        """
+        publishing = self._publishers.submit(self._build_now, build_id)
+        while True:
+            done, _ = futures.wait([publishing], timeout=_LOOK)
+            if done:
+                publishing.result()
+                return
+            if deployments.build_status(build_id) in ENDED:
+                return
 
     def _outcome(self, deployment_id: str, build_id: str, *, builds: bool) -> Taken:
         build = deployments.find_build(build_id)

@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from bot.builders import detect, output
+from bot.builders import configured, output
 from bot.builders.job import Built, Control, Job, Stage
 from bot.builders.plan import Plan
+from bot.errors import UserError
 from bot.settings import Settings
 from bot.storage.manifest import Entry, Manifest, media_type
 from bot.storage.store import Store
@@ -59,7 +60,7 @@ class UploadPipeline:
         source = self._sources.read(job.deployment_id)
         if isinstance(source, FilesSource):
             tree = StoreTree(self._store, source.files)
-            plan = detect.plan(tree, job.base_path)
+            plan = configured.plan(tree, job.base_path, job.environment)
             if not plan.steps:
                 return self._publish(tree, plan, job, control, started)
         with self._work_folder() as folder:
@@ -71,7 +72,9 @@ class UploadPipeline:
         return replace(built, stages=stages)
 
     def tidy(self) -> None:
+        """Housekeeping: what killed processes and ended builds left."""
         self._builder.tidy()
+        self._sources.tidy()
 
     @contextmanager
     def _work_folder(self) -> Iterator[Path]:
@@ -100,12 +103,19 @@ class UploadPipeline:
                 size = tree.size(path)
                 checked.count(inner, size)
                 files[inner] = Entry(digest, size, media_type(inner))
+        if output.INDEX not in files:
+            raise UserError(
+                "no-index-page",
+                f"There is no {output.INDEX} in {folder}.",
+                "A site needs an index page at its top; see build.output in deploystack.toml.",
+            )
         manifest = Manifest(
             deployment=job.deployment_id,
             files=files,
             spa=plan.spa,
             base=job.base_path,
             created_at=int(time.time() * 1000),
+            configuration=dict(plan.configuration),
         )
         self._store.publish(manifest)
         control.log.say(f"Published {len(files)} files")

@@ -10,13 +10,15 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from bot.builders.job import BuildLog
-from bot.errors import UserError
+from bot.errors import SystemFault, UserError
+from bot.models import uploads
 from bot.settings import Settings
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
@@ -25,6 +27,7 @@ from bot.uploads.entries import limits_of
 from bot.uploads.remote import parse_remote
 
 _CHUNK = 1 << 20
+_LEFT = 86_400  # seconds after which a draft is nobody's any more
 
 
 class ArchiveSource(msgspec.Struct, frozen=True, tag="archive"):
@@ -64,15 +67,16 @@ class Sources:
         `promised`: its build is only queued when the uploader is answered, so that it
         must outlive a power cut.
         """
-        folder = self._folder(deployment_id)
-        os.replace(archive, folder / "archive")
-        os.replace(tree, folder / "tree")
-        if promised:
-            _flush(folder / "archive")
-        self._keep(folder, ArchiveSource())
+        with self._kept(deployment_id) as folder:
+            os.replace(archive, folder / "archive")
+            os.replace(tree, folder / "tree")
+            if promised:
+                _flush(folder / "archive")
+            self._write(folder, ArchiveSource())
 
     def keep(self, deployment_id: str, source: RemoteSource | FilesSource) -> None:
-        self._keep(self._folder(deployment_id), source)
+        with self._kept(deployment_id) as folder:
+            self._write(folder, source)
 
     def read(self, deployment_id: str) -> Source:
         """Raises `UserError` where the source is gone."""
@@ -111,6 +115,15 @@ class Sources:
         """Remove what is kept of an upload, if anything."""
         shutil.rmtree(self.root / deployment_id, ignore_errors=True)
 
+    def tidy(self) -> None:
+        """Remove what killed processes left, and the sources of what was deleted."""
+        before = time.time() - _LEFT
+        for folder in self.root.glob("*") if self.root.is_dir() else ():
+            with contextlib.suppress(OSError):
+                old = folder.stat().st_mtime < before
+                if old and (folder.name.startswith(".") or not uploads.is_known(folder.name)):
+                    shutil.rmtree(folder)
+
     def _copy_files(self, files: Mapping[str, str], target: Path) -> None:
         target.mkdir(parents=True)
         for path, digest in files.items():
@@ -120,12 +133,18 @@ class Sources:
             with self._store.open(digest) as content, file.open("xb") as copy:
                 shutil.copyfileobj(content, copy, _CHUNK)
 
-    def _folder(self, deployment_id: str) -> Path:
+    @contextlib.contextmanager
+    def _kept(self, deployment_id: str) -> Iterator[Path]:
+        """A new folder, which is gone again if anything fails. Raises `SystemFault`."""
         folder = self.root / deployment_id
-        folder.mkdir(parents=True)
-        return folder
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except OSError as error:
+            self.forget(deployment_id)
+            raise SystemFault("upload-folder", f"The upload cannot be kept: {error}") from error
 
-    def _keep(self, folder: Path, source: Source) -> None:
+    def _write(self, folder: Path, source: Source) -> None:
         draft = folder / "source.draft"
         draft.write_bytes(msgspec.json.encode(source))
         _flush(draft)

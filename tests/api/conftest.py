@@ -21,6 +21,7 @@ from bot.models.database import Database
 from bot.models.tokens import Scope
 from bot.settings import Settings
 from bot.storage.disk import DiskStore
+from bot.uploads.intake import Uploads
 from bot.uploads.pipeline import UploadPipeline
 from bot.uploads.sources import Sources
 from bot.worker import Worker
@@ -76,6 +77,7 @@ def start(
     from bot.models.database import connect
 
     opened: list[Database] = []
+    started: list[Uploads] = []
 
     def start(**given: Any) -> Running:
         chosen = {"SANDBOX": "process", "WORK_DIR": work_folder}
@@ -89,10 +91,14 @@ def start(
         worker = Worker(settings, database, store, bus, pipeline, None)
         woken: list[str] = []
         services = Services(settings, database, store, bus, woken.extend, worker.build)
-        client = create_api(services).test_client()
+        application = create_api(services)
+        started.append(application.extensions["uploads"])
+        client = application.test_client()
         return Running(settings, database, store, worker, client, woken)
 
     yield start
+    for uploads in started:
+        uploads.settle()
     for database in opened:
         database.close()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,25 @@ def test_an_archive_with_an_index_page_is_live_at_once(api: Running, content: by
     assert published(api, answer) == SITE
     assert api.woken == []
     assert left_behind(api) == []
+
+
+def test_nobody_waits_for_what_only_makes_the_page_faster(
+    api: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    laid_out: list[bool] = []
+    monkeypatch.setattr(api.store, "lay_out", lambda _manifest: laid_out.append(answered.wait(10)))
+    assert upload(api, zip_of(SITE)).status_code == 201
+    answered.set()
+    api.client.application.extensions["uploads"].settle()
+    assert laid_out == [True]
+
+
+def test_an_upload_may_say_itself_how_it_is_built(api: Running) -> None:
+    site = {"deploystack.toml": b'[build]\noutput = "site"\n', "site/index.html": PAGE}
+    answer = upload(api, zip_of(site))
+    assert answer.status_code == 201
+    assert published(api, answer) == {"index.html": PAGE}
 
 
 def test_the_archive_may_be_the_body_itself(api: Running) -> None:
