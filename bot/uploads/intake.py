@@ -144,7 +144,7 @@ class Uploads:
         builds = self._needs_build(StoreTree(self._store, files), deployment_id, options)
         # Others may have stored some of them: what is promised must outlive a power cut.
         self._store.flush()
-        self.sources.keep(deployment_id, FilesSource(dict(files)))
+        self.sources.keep(deployment_id, FilesSource(dict(files)), promised=builds)
         return self._request(deployment_id, name, "upload", options, builds=builds)
 
     @staticmethod

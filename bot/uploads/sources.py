@@ -72,11 +72,13 @@ class Sources:
             os.replace(tree, folder / "tree")
             if promised:
                 _flush(folder / "archive")
-            self._write(folder, ArchiveSource())
+            self._write(folder, ArchiveSource(), promised=promised)
 
-    def keep(self, deployment_id: str, source: RemoteSource | FilesSource) -> None:
+    def keep(
+        self, deployment_id: str, source: RemoteSource | FilesSource, *, promised: bool = True
+    ) -> None:
         with self._kept(deployment_id) as folder:
-            self._write(folder, source)
+            self._write(folder, source, promised=promised)
 
     def read(self, deployment_id: str) -> Source:
         """Raises `UserError` where the source is gone."""
@@ -144,12 +146,15 @@ class Sources:
             self.forget(deployment_id)
             raise SystemFault("upload-folder", f"The upload cannot be kept: {error}") from error
 
-    def _write(self, folder: Path, source: Source) -> None:
+    def _write(self, folder: Path, source: Source, *, promised: bool) -> None:
         draft = folder / "source.draft"
         draft.write_bytes(msgspec.json.encode(source))
-        _flush(draft)
+        if promised:
+            _flush(draft)
         os.replace(draft, folder / "source.json")
-        _flush(folder)
+        if promised:
+            _flush(folder)
+            _flush(self.root)
 
 
 def _flush(path: Path) -> None:
