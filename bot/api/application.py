@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bot import __version__
 from bot.api import deploy, documents, problems
 from bot.api.authentication import authenticate
+from bot.api.cross_origin import allow_pages
 from bot.api.idempotency import remember_requests
 from bot.api.limits import limit_requests
 from bot.api.problems import Problem
@@ -50,6 +51,7 @@ def create_api(services: Services) -> OpenAPI:
     )
 
     api.extensions["uploads"] = uploads
+    allow_pages(api)
 
     @api.before_request
     def identify() -> None:

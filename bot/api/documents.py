@@ -42,8 +42,11 @@ _REDOC_START = """Redoc.init("/openapi.json", {
 }, document.getElementById("api"));
 """
 # Both build their styles as they go, and draw icons from data; ReDoc searches in a worker.
+# The sandbox gives the page an origin of its own: a preview on the same host, which may
+# be hostile, cannot reach in and take a token that somebody typed.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "sandbox allow-scripts allow-forms allow-popups allow-downloads; default-src 'none'; "
+    "script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )

@@ -12,6 +12,12 @@ from werkzeug.serving import make_server
 from tests.api.conftest import Running
 from tests.programs import require_program
 
+# What the page's own "try it out" does.
+TRY = """async ([url, token]) => {
+  const headers = token ? {Authorization: `Bearer ${token}`, "Idempotency-Key": "x"} : {};
+  return (await fetch(url, {headers})).status;
+}"""
+
 
 @pytest.fixture
 def url(api: Running) -> Iterator[str]:
@@ -32,7 +38,7 @@ def url(api: Running) -> Iterator[str]:
     ],
 )
 def test_a_documentation_page_shows_the_api_and_asks_no_other_host(
-    url: str, path: str, shown: str
+    api: Running, url: str, path: str, shown: str
 ) -> None:
     chromium = require_program("chromium")
     asked: list[str] = []
@@ -47,7 +53,13 @@ def test_a_documentation_page_shows_the_api_and_asks_no_other_host(
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{url}{path}")
         page.wait_for_selector(shown, timeout=30_000)
+        origin = page.evaluate("window.origin")
+        tried = page.evaluate(TRY, [f"{url}/api/v1/projects", api.new_token()])
+        locally = page.evaluate(TRY, [f"{url}/api/v1/projects", ""])
+        problems = [text for text in problems if "401" not in text]
         browser.close()
+    assert origin == "null", "a preview of the same host could reach into the page"
+    assert (tried, locally) == (200, 401)
     assert problems == []
     assert {a for a in asked if not a.startswith((f"{url}/", "data:", "blob:"))} == set()
     assert f"{url}/openapi.json" in asked
