@@ -25,6 +25,7 @@ from bot.uploads.intake import Uploads
 from bot.uploads.pipeline import UploadPipeline
 from bot.uploads.sources import Sources
 from bot.worker import Worker
+from tests.programs import require_program
 
 
 @dataclass
@@ -52,7 +53,8 @@ class Running:
         return self.request("POST", path, **options)
 
     def work(self) -> None:
-        """What a worker would do now."""
+        """What a worker would do now; the projects of these tests are built by npm."""
+        require_program("npm")
         while self.woken:
             self.worker.build(self.woken.pop(0))
 
