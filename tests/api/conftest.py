@@ -25,6 +25,7 @@ from bot.uploads.intake import Uploads
 from bot.uploads.pipeline import UploadPipeline
 from bot.uploads.sources import Sources
 from bot.worker import Worker
+from tests.api.web import Web
 from tests.programs import require_program
 
 
@@ -108,3 +109,10 @@ def start(
 @pytest.fixture
 def api(start: Callable[..., Running]) -> Running:
     return start()
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    started = Web(tmp_path_factory.mktemp("web"))
+    yield started
+    started.stop()

@@ -1,0 +1,107 @@
+"""A folder on its way up: which files it has, and what each one's digest is.
+
+Digests are kept in a cache by size, time and inode, as Git and rsync do it, so that a
+second deployment reads only what changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.errors import UserError
+from bot.uploads.names import is_rubbish
+
+# What is made again where it is built, and large.
+_LEFT_OUT = {"node_modules", ".git", ".hg", ".svn", ".venv", "__pycache__"}
+# A file may change twice within what its time can tell apart: young ones are read again.
+_YOUNG = 2_000_000_000  # ns
+_CHUNK = 1 << 18
+
+
+def scan(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file to send: its path with forward slashes, and what the system knows of it.
+
+    Links are followed to files within the folder, and left out otherwise.
+    """
+    root = os.path.realpath(folder)
+    folders = [("", root)]
+    while folders:
+        prefix, path = folders.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.name in _LEFT_OUT or is_rubbish(entry.name):
+                    continue
+                if entry.is_symlink() and not _within(root, entry.path):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((f"{name}/", entry.path))
+                elif entry.is_file():
+                    yield name, entry
+
+
+def digests_of(folder: Path, cache: Path | None = None) -> dict[str, str]:
+    """Path → SHA-256 of every file to send. Raises `UserError`: `folder-empty`.
+
+    `cache` is a folder to keep them in from one time to the next.
+    """
+    place = _place(folder, cache) if cache is not None else None
+    known = _read(place) if place is not None else {}
+    kept: dict[str, list[int | str]] = {}
+    found: dict[str, str] = {}
+    before = time.time_ns() - _YOUNG
+    for name, entry in scan(folder):
+        about = entry.stat()
+        seen = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+        row = known.get(name)
+        digest = str(row[4]) if row is not None and row[:4] == seen else _digest(entry.path)
+        found[name] = digest
+        if max(about.st_mtime_ns, about.st_ctime_ns) < before:
+            kept[name] = [*seen, digest]
+    if not found:
+        raise UserError("folder-empty", f"There is nothing to deploy in {folder}.")
+    if place is not None and kept != known:
+        _write(place, kept)
+    return found
+
+
+def _within(root: str, path: str) -> bool:
+    real = os.path.realpath(path)
+    return os.path.isfile(real) and os.path.commonpath([root, real]) == root
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _place(folder: Path, cache: Path) -> Path:
+    name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:32]
+    return cache / f"{name}.json"
+
+
+def _read(place: Path) -> dict[str, list[int | str]]:
+    """What is cached; a cache that cannot be read is none."""
+    try:
+        found: dict[str, list[int | str]] = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    rows = found.items() if isinstance(found, dict) else ()
+    return {name: row for name, row in rows if isinstance(row, list) and len(row) == 5}
+
+
+def _write(place: Path, rows: dict[str, list[int | str]]) -> None:
+    """Keep the cache if that is possible: it only saves time."""
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=place.parent)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(rows, file, separators=(",", ":"))
+        os.replace(draft, place)
