@@ -27,6 +27,8 @@ from bot.errors import SystemFault, UserError
 _CHUNK = 1 << 18
 _CUT_OFF = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 _SENDERS = 6
+_FEW = 64
+_JSON = {"Content-Type": "application/json"}
 _SECONDS = 60.0
 # Once more for what another upload's clean-up took away between asking and sending.
 _ROUNDS = 3
@@ -76,7 +78,7 @@ class Client:
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """A change, as JSON. Raises `Refused`, `SystemFault`."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = _JSON if body is not None else {}
         content = json.dumps(body).encode() if body is not None else None
         return self.request(method, f"/api/v1/{path}", content, headers)
 
@@ -87,15 +89,18 @@ class Client:
 
         `progress` is told how many of how many. Raises `UserError`, `SystemFault`.
         """
-        files = digests_of(folder, self.cache)
-        body = {"files": files} | choice.fields()
+        digests = digests_of(folder, self.cache)
+        content = json.dumps({"files": digests.files} | choice.fields()).encode()
+        if 0 < len(digests.fresh) <= _FEW:
+            # Most likely the host has all but these: that saves asking.
+            self._send_contents(folder, digests.files, digests.fresh, progress)
         for _ in range(_ROUNDS):
             try:
-                return self.send("POST", "deployments", body)
+                return self.request("POST", "/api/v1/deployments", content, _JSON)
             except Refused as refused:
                 if refused.code != "files-missing":
                     raise
-                self._send_contents(folder, files, refused.problem["missing"], progress)
+                self._send_contents(folder, digests.files, refused.problem["missing"], progress)
         raise SystemFault("upload-incomplete", "The host forgets contents as they are sent.")
 
     def deploy_archive(self, archive: Path, choice: Choice) -> Any:
@@ -117,7 +122,7 @@ class Client:
     def deploy_repository(self, url: str, choice: Choice) -> Any:
         """Have the host fetch a repository. Raises `UserError`, `SystemFault`."""
         body = json.dumps({"github_url": url} | choice.fields()).encode()
-        return self.request("POST", "/deploy", body, {"Content-Type": "application/json"})
+        return self.request("POST", "/deploy", body, _JSON)
 
     def follow(self, build_id: str) -> Iterator[str]:
         """The lines of a build's log as they are written, until it ends.

@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import UserError
@@ -47,10 +48,18 @@ def scan(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     yield name, entry
 
 
-def digests_of(folder: Path, cache: Path | None = None) -> dict[str, str]:
-    """Path → SHA-256 of every file to send. Raises `UserError`: `folder-empty`.
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Path → SHA-256 of every file to send. `fresh`: those that were not there last time."""
 
-    `cache` is a folder to keep them in from one time to the next.
+    files: dict[str, str]
+    fresh: tuple[str, ...]
+
+
+def digests_of(folder: Path, cache: Path | None = None) -> Digests:
+    """What a folder holds. Raises `UserError`: `folder-empty`.
+
+    `cache` is a folder to keep digests in from one time to the next.
     """
     place = _place(folder, cache) if cache is not None else None
     known = _read(place) if place is not None else {}
@@ -67,9 +76,10 @@ def digests_of(folder: Path, cache: Path | None = None) -> dict[str, str]:
             kept[name] = [*seen, digest]
     if not found:
         raise UserError("folder-empty", f"There is nothing to deploy in {folder}.")
-    if place is not None and kept != known:
+    if place is not None:
         _write(place, kept)
-    return found
+    old = {row[4] for row in known.values()}
+    return Digests(found, tuple({d for d in found.values() if d not in old}) if old else ())
 
 
 def _within(root: str, path: str) -> bool:

@@ -22,7 +22,7 @@ from bot.builders.plan import Plan
 from bot.errors import UserError
 from bot.settings import Settings
 from bot.storage.manifest import Entry, Manifest, media_type
-from bot.storage.store import Store
+from bot.storage.store import NotPublished, Store
 from bot.uploads.sources import FilesSource, Sources
 
 
@@ -96,13 +96,16 @@ class UploadPipeline:
         folder = posixpath.normpath(posixpath.join(plan.root, plan.outputs[0]))
         prefix = "" if folder == "." else f"{folder}/"
         checked = output.Checked(self._limits)
+        known = _entries(self._store, job.previous)
         files: dict[str, Entry] = {}
         for path, digest in tree.digests.items():
             inner = path[len(prefix) :]
             if path.startswith(prefix) and not output.is_hidden(inner):
-                size = tree.size(path)
-                checked.count(inner, size)
-                files[inner] = Entry(digest, size, media_type(inner))
+                entry = known.get(inner)
+                if entry is None or entry.digest != digest:
+                    entry = Entry(digest, tree.size(path), media_type(inner))
+                checked.count(inner, entry.size)
+                files[inner] = entry
         if output.INDEX not in files:
             raise UserError(
                 "no-index-page",
@@ -121,6 +124,14 @@ class UploadPipeline:
         control.log.say(f"Published {len(files)} files")
         stages = {Stage.FETCH: fetched - started, Stage.PUBLISH: time.monotonic() - fetched}
         return Built(manifest=manifest, framework=plan.framework, stages=stages)
+
+
+def _entries(store: Store, deployment_id: str) -> Mapping[str, Entry]:
+    """What is known of the files of an earlier deployment; nothing, if there is none."""
+    try:
+        return store.manifest(deployment_id).files if deployment_id else {}
+    except NotPublished:
+        return {}
 
 
 class StoreTree:

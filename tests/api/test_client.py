@@ -114,7 +114,7 @@ def test_what_need_not_be_sent_is_left_out(folder: Path, tmp_path: Path) -> None
     (folder / "outside").symlink_to(tmp_path / "secret")
     (folder / "inside").symlink_to("index.html")
     (folder / "loop").symlink_to(".")
-    found = digests_of(folder)
+    found = digests_of(folder).files
     assert sorted(found) == sorted(
         ["index.html", "inside", *(f"assets/{n}.txt" for n in range(30))]
     )
@@ -124,13 +124,42 @@ def test_a_digest_is_read_from_the_cache_while_the_file_is_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    first = digests_of(folder, cache)
-    assert not cache.exists(), "files this young could change unseen"
+    first = digests_of(folder, cache).files
+    read = []
+    digest = module._digest
+    monkeypatch.setattr(module, "_digest", lambda path: read.append(path) or digest(path))
+    assert digests_of(folder, cache).files == first
+    assert len(read) == len(first), "files this young could change unseen"
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    assert digests_of(folder, cache) == first
-    monkeypatch.setattr(module, "_digest", lambda path: pytest.fail(f"{path} was read again"))
-    assert digests_of(folder, cache) == first
+    digests_of(folder, cache)
+    read.clear()
+    assert digests_of(folder, cache).files == first
+    assert read == []
+
+
+def test_what_was_not_there_last_time_is_fresh(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    later = time.time_ns() + 60_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    assert digests_of(folder, cache).fresh == ()
+    (folder / "new.txt").write_bytes(b"new")
+    (folder / "renamed.html").write_bytes(PAGE)
+    found = digests_of(folder, cache)
+    assert found.fresh == (found.files["new.txt"],)
+
+
+def test_a_cache_that_knows_more_than_the_host_does_no_harm(
+    client: Client, web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time_ns() + 60_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    digests_of(folder, client.cache)
+    (folder / "new.txt").write_bytes(b"new")
+    answer = client.deploy_folder(folder, Choice("docs"))
+    assert web.get(f"{answer['url']}new.txt") == b"new"
 
 
 def test_a_changed_file_is_read_again_although_its_size_and_time_are_the_same(
@@ -139,11 +168,11 @@ def test_a_changed_file_is_read_again_although_its_size_and_time_are_the_same(
     cache, file = tmp_path / "cache", folder / "assets/1.txt"
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    first = digests_of(folder, cache)
+    first = digests_of(folder, cache).files
     about = file.stat()
     file.write_bytes(os.urandom(50))
     os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
-    second = digests_of(folder, cache)
+    second = digests_of(folder, cache).files
     assert second["assets/1.txt"] != first["assets/1.txt"]
     assert {k: v for k, v in second.items() if k != "assets/1.txt"} == {
         k: v for k, v in first.items() if k != "assets/1.txt"
@@ -153,10 +182,10 @@ def test_a_changed_file_is_read_again_although_its_size_and_time_are_the_same(
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"index.html": 1}', '{"index.html": [1]}'])
 def test_a_cache_that_cannot_be_read_is_none(folder: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "cache"
-    expected = digests_of(folder, cache)
+    expected = digests_of(folder, cache).files
     for place in cache.glob("*.json"):
         place.write_text(content)
-    assert digests_of(folder, cache) == expected
+    assert digests_of(folder, cache).files == expected
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
