@@ -76,7 +76,7 @@ def digests_of(folder: Path, cache: Path | None = None) -> Digests:
             kept[name] = [*seen, digest]
     if not found:
         raise UserError("folder-empty", f"There is nothing to deploy in {folder}.")
-    if place is not None:
+    if place is not None and kept != known:
         _write(place, kept)
     old = {row[4] for row in known.values()}
     return Digests(found, tuple({d for d in found.values() if d not in old}) if old else ())
@@ -113,5 +113,5 @@ def _write(place: Path, rows: dict[str, list[int | str]]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(dir=place.parent)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(rows, file, separators=(",", ":"))
+            file.write(json.dumps(rows))  # `dump` would do it piece by piece, in Python
         os.replace(draft, place)
