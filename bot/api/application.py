@@ -22,14 +22,12 @@ from bot.api.v1 import builds, deployments, projects, tokens
 from bot.errors import UserError
 from bot.uploads.intake import Uploads
 
-# The paths that are the API's; `bot.app` sends them here.
-PATHS = ("/api/", "/deploy", "/docs", "/docs/", "/redoc", "/redoc/", "/openapi.json")
 _OPEN = ("/docs", "/redoc", "/openapi.json")
 _LARGEST_BODY = 4 << 20  # bytes; uploads have a limit of their own
 
 
 def create_api(services: Services) -> OpenAPI:
-    """All routes under `PATHS`."""
+    """All routes: `/api/v1/…`, `/deploy`, and the documentation."""
     api = OpenAPI(
         "bot.api",
         info=Info(title="DeployStack", version=__version__),
@@ -79,8 +77,3 @@ def create_api(services: Services) -> OpenAPI:
     if proxies := services.settings.TRUSTED_PROXIES:
         api.wsgi_app = ProxyFix(api.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     return api
-
-
-def is_ours(path: str) -> bool:
-    """Whether a path is answered here."""
-    return any(path == own or (own.endswith("/") and path.startswith(own)) for own in PATHS)

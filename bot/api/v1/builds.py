@@ -113,8 +113,6 @@ def blueprint(services: Services) -> APIBlueprint:
                 raise UserError("conflict", f"The build has ended: it is {build.status}.")
             audit.note(find.caller().name, "build.cancel", build.id)
             services.bus.publish(BuildFailed(build.deployment_id, build.id))
-        # Nothing is to be built; what the code host is told of it is waiting.
-        services.wake([])
         return answer(OneBuild(data=build_out(find.build(build.id, Scope.DEPLOY), settings)))
 
     @api.post(
