@@ -7,19 +7,16 @@ RSS counts pages that processes share once for each; PSS divides them fairly.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.programs import ROOT, free_port, table
+from benchmarks.bots import running_bot
+from benchmarks.programs import table
 from bot.local import follow, push, supervisor
 from bot.local.demo import SITES
-from bot.settings import load
 
 
 def processes(marker: str) -> dict[int, str]:
@@ -42,35 +39,19 @@ def memory(pid: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        data = Path(name) / "data"
-        os.environ |= {"DATA_DIR": str(data), "PORT": str(free_port()), "PYTHONPATH": str(ROOT)}
-        settings = load(dotenv=None)
-        bot = subprocess.Popen(
-            [sys.executable, "-m", "bot", "start"], stdout=subprocess.DEVNULL, cwd=ROOT
-        )
-        try:
-            while not supervisor.is_running(settings):
-                time.sleep(0.1)
-            shutil.copytree(SITES / "plain", Path(name) / "site")
-            with push.commit_folder(Path(name) / "site", "Measure") as source:
-                pushed = push.push(source, "HEAD", settings, "site", "main")
-            url = supervisor.local_url(settings)
-            push.send(settings, url, "push", push.payload(pushed))
-            while (
-                not (build := follow.newest_build(url, pushed.after)) or build["status"] != "ready"
-            ):
-                time.sleep(0.1)
-            rows = []
-            for pid, command in processes(f"DATA_DIR={data}").items():
-                kind = (
-                    "web" if "gunicorn" in command else "worker" if "bot worker" in command else ""
-                )
-                if kind:
-                    rows.append((kind, pid, *memory(pid)))
-        finally:
-            bot.terminate()
-            bot.wait()
+    with tempfile.TemporaryDirectory() as name, running_bot(Path(name)) as settings:
+        shutil.copytree(SITES / "plain", Path(name) / "site")
+        with push.commit_folder(Path(name) / "site", "Measure") as source:
+            pushed = push.push(source, "HEAD", settings, "site", "main")
+        url = supervisor.local_url(settings)
+        push.send(settings, url, "push", push.payload(pushed))
+        while not (build := follow.newest_build(url, pushed.after)) or build["status"] != "ready":
+            time.sleep(0.1)
+        rows = []
+        for pid, command in processes(f"DATA_DIR={settings.DATA_DIR}").items():
+            kind = "web" if "gunicorn" in command else "worker" if "bot worker" in command else ""
+            if kind:
+                rows.append((kind, pid, *memory(pid)))
     rows.sort()
     totals = [sum(row[column] for row in rows) for column in (2, 3)]
     shown = [(k, p, f"{rss / 1024:.1f}", f"{pss / 1024:.1f}") for k, p, rss, pss in rows]

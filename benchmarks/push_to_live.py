@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.programs import ROOT, free_port, table
+from benchmarks.bots import running_bot
+from benchmarks.programs import table
 from bot.local import follow, push, supervisor
-from bot.settings import Settings, load
+from bot.settings import Settings
 
 _ASK = 0.002  # seconds
 
@@ -64,22 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pushes", type=int, default=11)
     pushes = parser.parse_args().pushes
-    with tempfile.TemporaryDirectory() as name:
-        data = Path(name) / "data"
-        os.environ |= {"DATA_DIR": str(data), "PORT": str(free_port()), "PYTHONPATH": str(ROOT)}
-        settings = load(dotenv=None)
-        bot = subprocess.Popen(
-            [sys.executable, "-m", "bot", "start"], stdout=subprocess.DEVNULL, cwd=ROOT
-        )
-        try:
-            while not supervisor.is_running(settings):
-                time.sleep(0.1)
-            folder = Path(name) / "site"
-            folder.mkdir()
-            measured = [one(settings, folder, number) for number in range(pushes)]
-        finally:
-            bot.terminate()
-            bot.wait()
+    with tempfile.TemporaryDirectory() as name, running_bot(Path(name)) as settings:
+        folder = Path(name) / "site"
+        folder.mkdir()
+        measured = [one(settings, folder, number) for number in range(pushes)]
     first, later = measured[0], measured[1:]
     rows = [
         (

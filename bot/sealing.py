@@ -7,17 +7,13 @@ all of them decrypt, so that `new,old` rotates. https://cryptography.io/en/lates
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
-import secrets
-import tempfile
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from bot.errors import SystemFault
-from bot.secret import Secret
+from bot.secret import Secret, kept_secret
 from bot.settings import Settings
 
 
@@ -60,16 +56,7 @@ def sealing_from(settings: Settings) -> Sealing:
             "Variables cannot be kept: there is no SECRETS_KEY.",
             "Make one with `openssl rand -hex 32`.",
         )
-    path = settings.DATA_DIR / "secrets-key"
-    if not path.exists():
-        # Linked when whole: two processes may both be the first.
-        descriptor, draft = tempfile.mkstemp(dir=settings.DATA_DIR)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        os.unlink(draft)
-    return Sealing([Secret(path.read_text().strip())])
+    return Sealing([kept_secret(settings.DATA_DIR / "secrets-key")])
 
 
 def _key(secret: Secret) -> bytes:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
 
 class Secret:
     """Holds a secret; prints as `[REDACTED]`. Ask for `.reveal()` where it is used."""
@@ -27,3 +33,20 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+def kept_secret(path: Path) -> Secret:
+    """The secret in a file that nobody else may read; made at the first call.
+
+    Written whole, then linked: two processes may both be the first, and must end up
+    with the same secret.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        os.unlink(draft)
+    return Secret(path.read_text().strip())

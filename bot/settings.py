@@ -7,13 +7,10 @@ Values come from the environment first, then from `.env` in the working folder.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import ipaddress
 import os
-import secrets
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,7 +20,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from bot.errors import InvalidSetting
-from bot.secret import Secret
+from bot.secret import Secret, kept_secret
 
 # GitHub logins hold letters, digits and inner hyphens only, so no account can
 # ever own this name: repositories under it live in DATA_DIR/repositories.
@@ -331,17 +328,6 @@ def _with_webhook_secret(settings: Settings) -> Settings:
     """In development, make a secret once and keep it in DATA_DIR."""
     if settings.GITHUB_WEBHOOK_SECRET:
         return settings
-    path = settings.DATA_DIR / "webhook-secret"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written whole, then linked: web and worker may both start for the first
-        # time at this moment, and must end up with the same secret.
-        descriptor, draft = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        os.unlink(draft)
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values["GITHUB_WEBHOOK_SECRET"] = (Secret(path.read_text().strip()),)
+    values["GITHUB_WEBHOOK_SECRET"] = (kept_secret(settings.DATA_DIR / "webhook-secret"),)
     return Settings(**values)

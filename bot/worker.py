@@ -93,7 +93,7 @@ class Worker:
         # given the same build again while it still runs the earlier attempt.
         holder = f"{self._name}:{os.urandom(4).hex()}"
         with self._database.write():
-            if not builds.claim(build_id, holder):
+            if not builds.claim(build_id, holder, f"logs/{build_id[:7]}/{build_id}.log"):
                 return
             build = deployments.find_build(build_id)
             assert build is not None  # noqa: S101 (claimed in this transaction)
@@ -162,13 +162,13 @@ class _Attempt:
         self._previous = deployments.newest_ready(build.deployment.project_id)
         self._key = self._deployment.sha or self._deployment.id
         self._status = BuildStatus.CLONING
+        # The claim, which made this attempt, has set when it started.
+        self._waited = ((build.started_at or 0) - build.created_at) / 1000
         self._entered: list[tuple[Stage, float]] = []
         self._ended = threading.Event()
-        logs = f"logs/{build.id[:7]}/{build.id}.log"
         settings = worker._settings
-        self._logs = logs
         self._log = FileLog(
-            settings.DATA_DIR / logs,
+            settings.DATA_DIR / build.logs,
             settings.BUILD_LOG_SIZE,
             (
                 *settings.GITHUB_WEBHOOK_SECRET,
@@ -180,12 +180,10 @@ class _Attempt:
 
     def run(self) -> None:
         watch = threading.Thread(target=self._watch, name=f"watch {self._build.id}", daemon=True)
-        self._describe("")
         watch.start()
-        queued_for = (now() - self._build.created_at) / 1000
         try:
             built = self._worker._pipeline.run(self._job(), self._control)
-            self._succeed(built, {Stage.QUEUE: queued_for} | built.stages)
+            self._succeed(built, {Stage.QUEUE: self._waited} | built.stages)
         except Stopped:
             self._stop()
         except UserError as error:
@@ -229,7 +227,7 @@ class _Attempt:
 
     def _describe(self, framework: str) -> None:
         with self._database.write():
-            builds.describe(self._build.id, framework, self._logs)
+            builds.describe(self._build.id, framework)
 
     def _watch(self) -> None:
         """End the running command as soon as nobody wants its result."""
@@ -307,8 +305,7 @@ class _Attempt:
         for stage, entered in reversed(self._entered):
             found[str(stage)] = found.get(str(stage), 0.0) + end - entered
             end = entered
-        queued = ((self._build.started_at or now()) - self._build.created_at) / 1000
-        return {str(Stage.QUEUE): queued, **dict(reversed(found.items()))}
+        return {str(Stage.QUEUE): self._waited, **dict(reversed(found.items()))}
 
     def _fault(self, code: str, message: str) -> None:
         self._log.say(f"Not your doing: {message}")

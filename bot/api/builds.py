@@ -1,4 +1,7 @@
-"""`GET /api/v1/builds`: what scripts follow a commit's builds by."""
+"""`GET /api/v1/builds?sha=…`: what scripts follow a commit's builds by, without a token.
+
+The rest of the API is put together when it is first asked for; this is there at once.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,6 @@ def blueprint(settings: Settings) -> Blueprint:
             return _problem(400, "invalid-sha", "Give a full commit SHA: /api/v1/builds?sha=<sha>.")
         found = deployments.builds_of_commit(sha)
         return jsonify(data=[as_json(build, settings) for build in found])
-
-    @pages.get("/builds/<build_id>")
-    def one_build(build_id: str) -> Response:
-        build = deployments.find_build(build_id)
-        if build is None:
-            return _problem(404, "build-not-found", "There is no such build.")
-        return jsonify(data=as_json(build, settings))
 
     return pages
 

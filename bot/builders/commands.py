@@ -16,7 +16,7 @@ from bot.builders.toolchain import Toolchain
 from bot.errors import UserError
 from bot.settings import Settings
 
-_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _KEPT = 200  # pieces of output, enough for the last lines
 
 # What every command of a build gets. No colours and no progress: it is read as text.
@@ -76,24 +76,33 @@ class Commands:
                     overlays=overlays,
                     network=step.network,
                 )
-                self._run(step, command)
+                run_step(self._runner, step, command, self.limits(), self._control, self._settings)
 
-    def _run(self, step: Step, command: Command) -> None:
-        self._control.log.say(f"$ {' '.join(step.argv)}")
-        printed: deque[bytes] = deque(maxlen=_KEPT)
 
-        def log(output: bytes) -> None:
-            printed.append(output)
-            self._control.log.write(output)
+def run_step(
+    runner: Runner,
+    step: Step,
+    command: Command,
+    limits: Limits,
+    control: Control,
+    settings: Settings,
+) -> None:
+    """Run one command of a build, logged; raises `UserError` unless it succeeds, `Stopped`."""
+    control.log.say(f"$ {' '.join(step.argv)}")
+    printed: deque[bytes] = deque(maxlen=_KEPT)
 
-        finished = self._runner.run(command, self.limits(), log, self._control.cancelled)
-        check(step, finished, b"".join(printed), self._settings)
-        self._control.log.say(f"That took {finished.seconds:.2f} s")
+    def log(output: bytes) -> None:
+        printed.append(output)
+        control.log.write(output)
+
+    finished = runner.run(command, limits, log, control.cancelled)
+    check(step, finished, b"".join(printed), settings)
+    control.log.say(f"That took {finished.seconds:.2f} s")
 
 
 def assure_programs(plan: Plan, toolchain: Toolchain) -> None:
     """Raise `UserError` where a program is missing that no package of the project brings."""
-    path = ":".join((*map(str, toolchain.path_entries), *_SYSTEM_PATH))
+    path = ":".join((*map(str, toolchain.path_entries), *SYSTEM_PATH))
     for program in plan.programs:
         if shutil.which(program, path=path) is None:
             raise UserError(
@@ -107,7 +116,7 @@ def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) ->
     """All that a build command finds in its environment."""
     root = home.parent / "tree" / plan.root
     own = (root / folder for folder in plan.path)
-    path = (*map(str, own), *map(str, toolchain.path_entries), *_SYSTEM_PATH)
+    path = (*map(str, own), *map(str, toolchain.path_entries), *SYSTEM_PATH)
     return {
         **ENVIRONMENT,
         "HOME": str(home),

@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.builders.cache import Caches, CacheScope, copy, move, plain_folder
-from bot.builders.commands import ENVIRONMENT, check
+from bot.builders.commands import ENVIRONMENT, SYSTEM_PATH, run_step
 from bot.builders.dependency_key import Dependencies, dependencies_of
 from bot.builders.job import Control
 from bot.builders.plan import Plan, Step
@@ -27,8 +26,6 @@ from bot.builders.sandbox.runner import Command, Limits, Overlay, Runner
 from bot.builders.toolchain import Toolchain, Toolchains
 from bot.settings import Settings
 
-_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
-_KEPT = 200  # pieces of output, enough for the last lines
 _LIST = "folders.json"
 # More overlays than this are slower to mount than their folders are to copy.
 _MANY = 16
@@ -238,26 +235,8 @@ class _Install:
             overlays=overlays,
             network=step.network,
         )
-        self._control.log.say(f"$ {' '.join(step.argv)}")
-        printed: deque[bytes] = deque(maxlen=_KEPT)
-
-        def log(output: bytes) -> None:
-            printed.append(output)
-            self._control.log.write(output)
-
-        finished = self._runner.run(command, self._left(), log, self._control.cancelled)
-        check(step, finished, b"".join(printed), self._settings)
-        self._control.log.say(f"That took {finished.seconds:.2f} s")
-
-    def _left(self) -> Limits:
-        limits = self._limits
-        return Limits(
-            seconds=max(self._deadline - time.monotonic(), 0.1),
-            memory=limits.memory,
-            processes=limits.processes,
-            disk=limits.disk,
-            log=limits.log,
-        )
+        left = replace(self._limits, seconds=max(self._deadline - time.monotonic(), 0.1))
+        run_step(self._runner, step, command, left, self._control, self._settings)
 
     def restore_framework_caches(self, installed: Installed) -> list[str]:
         """Bring in what frameworks left in earlier builds; answers which may be kept again."""
@@ -309,7 +288,7 @@ def install_environment(
     manager: str, toolchain: Toolchain, home: Path, downloads: Path
 ) -> Mapping[str, str]:
     """Variables that make a package manager quick, quiet and content with `downloads`."""
-    path = (*(str(entry) for entry in toolchain.path_entries), *_SYSTEM_PATH)
+    path = (*(str(entry) for entry in toolchain.path_entries), *SYSTEM_PATH)
     own = {name: value.format(downloads=downloads) for name, value in _OWN.get(manager, {}).items()}
     return {
         **ENVIRONMENT,

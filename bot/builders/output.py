@@ -20,6 +20,7 @@ from pathlib import Path
 from bot.builders.git_tree import Blob, GitTree
 from bot.builders.job import BuildLog
 from bot.errors import UserError
+from bot.settings import Settings
 
 INDEX = "index.html"
 _MENTIONED = 20
@@ -33,6 +34,14 @@ class OutputLimits:
     files: int
     file_size: int
     total_size: int
+
+
+def limits_of(settings: Settings) -> OutputLimits:
+    return OutputLimits(
+        files=settings.MAX_FILES,
+        file_size=settings.MAX_FILE_SIZE,
+        total_size=settings.MAX_DEPLOYMENT_SIZE,
+    )
 
 
 class Checked:

@@ -29,7 +29,7 @@ from bot.builders.tree import FolderTree, Tree
 from bot.builders.work_folder import WorkFolders
 from bot.errors import SystemFault, UserError
 from bot.settings import Settings
-from bot.storage.manifest import Entry, Manifest
+from bot.storage.manifest import Entry
 from bot.storage.store import Store
 
 
@@ -80,11 +80,7 @@ class Pipeline:
         self._toolchains = toolchains
         self._installer = installer
         self._work_folders = WorkFolders(settings.WORK_DIR)
-        self._limits = output.OutputLimits(
-            files=settings.MAX_FILES,
-            file_size=settings.MAX_FILE_SIZE,
-            total_size=settings.MAX_DEPLOYMENT_SIZE,
-        )
+        self._limits = output.limits_of(settings)
 
     def run(self, job: Job, control: Control) -> Built:
         """Deploy a commit. Raises `UserError`, `SystemFault` or `Stopped`."""
@@ -185,14 +181,7 @@ class Pipeline:
         control: Control,
         stages: _Stages,
     ) -> Built:
-        manifest = Manifest(
-            deployment=job.deployment_id,
-            files=files,
-            spa=plan.spa,
-            base=job.base_path,
-            created_at=int(time.time() * 1000),
-            configuration=dict(plan.configuration),
-        )
+        manifest = publish.manifest_of(job, plan, files)
         # The last look before others see it: a build that is not wanted stays unseen.
         control.entering(Stage.PUBLISH)
         self._store.publish(manifest)

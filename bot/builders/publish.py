@@ -6,14 +6,16 @@ deployment visible (`Store.publish` is).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bot.builders.git_process import ObjectReader
 from bot.builders.git_tree import Blob
-from bot.builders.job import BuildLog
+from bot.builders.job import BuildLog, Job
+from bot.builders.plan import Plan
 from bot.builders.tree import Tree
-from bot.storage.manifest import Entry, media_type
+from bot.storage.manifest import Entry, Manifest, media_type
 from bot.storage.store import NotPublished, Store
 
 
@@ -46,13 +48,28 @@ def store_blobs(
 
 def entries_by_blob(store: Store, deployment_id: str) -> dict[str, Entry]:
     """What an earlier deployment of the same project took from Git as it is."""
-    if not deployment_id:
-        return {}
+    known = entries_of(store, deployment_id)
+    return {entry.source: entry for entry in known.values() if entry.source}
+
+
+def entries_of(store: Store, deployment_id: str) -> Mapping[str, Entry]:
+    """What is known of the files of an earlier deployment; nothing, if there is none."""
     try:
-        earlier = store.manifest(deployment_id)
+        return store.manifest(deployment_id).files if deployment_id else {}
     except NotPublished:
         return {}
-    return {entry.source: entry for entry in earlier.files.values() if entry.source}
+
+
+def manifest_of(job: Job, plan: Plan, files: dict[str, Entry]) -> Manifest:
+    """The manifest of a deployment whose files are stored; nothing is visible yet."""
+    return Manifest(
+        deployment=job.deployment_id,
+        files=files,
+        spa=plan.spa,
+        base=job.base_path,
+        created_at=int(time.time() * 1000),
+        configuration=dict(plan.configuration),
+    )
 
 
 def warn_of_pointers(tree: Tree, log: BuildLog) -> None:

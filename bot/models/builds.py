@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bot.models.ids import now
 from bot.models.status import RUNNING, BuildStatus, DeploymentStatus
@@ -20,13 +21,15 @@ LEASE = 60_000  # ms
 LARGEST_ATTEMPTS = 3
 
 
-def claim(build_id: str, worker: str) -> bool:
-    """Take a queued build for `worker`."""
+def claim(build_id: str, worker: str, logs: str = "") -> bool:
+    """Take a queued build for `worker`; `logs` is where its log will be."""
     time = now()
     claimed: int = (
         Build.update(
             status=BuildStatus.CLONING,
             worker=worker,
+            logs=logs,
+            framework="",
             attempts=Build.attempts + 1,
             started_at=time,
             lease_until=time + LEASE,
@@ -47,8 +50,8 @@ def renew(build_id: str, worker: str) -> bool:
     return _change_mine(build_id, worker, lease_until=now() + LEASE)
 
 
-def describe(build_id: str, framework: str, logs: str) -> None:
-    Build.update(framework=framework, logs=logs).where(Build.id == build_id).execute()
+def describe(build_id: str, framework: str) -> None:
+    Build.update(framework=framework).where(Build.id == build_id).execute()
 
 
 def succeed(
@@ -95,17 +98,12 @@ def hand_back(build_id: str, worker: str, *, uncounted: bool = False) -> bool:
     changes: dict[str, object] = {"status": BuildStatus.QUEUED, "worker": "", "lease_until": 0}
     if uncounted:
         changes["attempts"] = Build.attempts - 1
-    mine = (Build.id == build_id, Build.worker == worker, Build.status.in_(RUNNING))
-    changed: int = Build.update(**changes).where(*mine).execute()
-    return changed == 1
+    return _change_mine(build_id, worker, **changes)
 
 
 def is_held(build_id: str, worker: str) -> bool:
     """Whether the build is still running and this worker's."""
-    held = Build.select().where(
-        Build.id == build_id, Build.worker == worker, Build.status.in_(RUNNING)
-    )
-    return bool(held.exists())
+    return bool(Build.select().where(_held(build_id, worker)).exists())
 
 
 def running() -> list[Build]:
@@ -142,9 +140,13 @@ def _end(
 
 
 def _change_mine(build_id: str, holder: str, **columns: object) -> bool:
-    mine = (Build.id == build_id, Build.worker == holder, Build.status.in_(RUNNING))
-    changed: int = Build.update(**columns).where(*mine).execute()
+    changed: int = Build.update(**columns).where(_held(build_id, holder)).execute()
     return changed == 1
+
+
+def _held(build_id: str, holder: str) -> Any:
+    """The condition that a build is running and `holder`'s."""
+    return (Build.id == build_id) & (Build.worker == holder) & Build.status.in_(RUNNING)
 
 
 def _set_deployment(deployment_id: str, status: DeploymentStatus) -> None:

@@ -176,12 +176,6 @@ def recent_builds(limit: int = 25, *, private: bool = True) -> list[Build]:
     return _builds("" if private else "WHERE NOT p.private", limit=limit)
 
 
-def newest_build_of_commit(project_id: int, sha: str) -> Build | None:
-    """The newest build of a project's commit, with its deployment and project."""
-    found = _builds("WHERE d.project_id = ? AND d.sha = ?", project_id, sha, limit=1)
-    return found[0] if found else None
-
-
 def _builds(condition: str, *values: object, limit: int = 1000) -> list[Build]:
     """Builds with their deployments and projects, newest first.
 

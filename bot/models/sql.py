@@ -36,11 +36,6 @@ def first(statement: str, *values: object) -> tuple[Any, ...] | None:
     return found
 
 
-def placeholders(count: int) -> str:
-    """`?, ?, ?` for an IN list."""
-    return ", ".join("?" * count)
-
-
 @lru_cache(maxsize=512)
 def _placed(statement: str) -> str:
     return statement.replace("?", proxy.obj.param)

@@ -106,7 +106,7 @@ class DiskStore:
                 os.fsync(file.fileno())
             target = self._manifest_path(manifest.deployment)
             os.replace(draft, target)
-            _flush_path(target.parent)
+            flush_path(target.parent)
 
     def manifest(self, deployment_id: str) -> Manifest:
         try:
@@ -219,7 +219,7 @@ class DiskStore:
             self._flush_all()
         else:
             for digest in new:
-                _flush_path(self.path(digest))
+                flush_path(self.path(digest))
         with self._lock:
             self._unflushed -= new
 
@@ -252,7 +252,8 @@ def _joined(head: Iterable[bytes], rest: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _flush_path(path: Path) -> None:
+def flush_path(path: Path) -> None:
+    """Have a file's content, or a folder's names, outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

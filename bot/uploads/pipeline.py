@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from bot.builders import configured, output
+from bot.builders import configured, output, publish
 from bot.builders.job import Built, Control, Job, Stage
 from bot.builders.plan import Plan
 from bot.errors import UserError
 from bot.settings import Settings
-from bot.storage.manifest import Entry, Manifest, media_type
-from bot.storage.store import NotPublished, Store
+from bot.storage.manifest import Entry, media_type
+from bot.storage.store import Store
 from bot.uploads.sources import FilesSource, Sources
 
 
@@ -45,11 +45,7 @@ class UploadPipeline:
         self._builder = builder
         self._sources = sources
         self._store = store
-        self._limits = output.OutputLimits(
-            files=settings.MAX_FILES,
-            file_size=settings.MAX_FILE_SIZE,
-            total_size=settings.MAX_DEPLOYMENT_SIZE,
-        )
+        self._limits = output.limits_of(settings)
 
     def run(self, job: Job, control: Control) -> Built:
         """Deploy a commit or an upload. Raises `UserError`, `SystemFault` or `Stopped`."""
@@ -96,7 +92,7 @@ class UploadPipeline:
         folder = posixpath.normpath(posixpath.join(plan.root, plan.outputs[0]))
         prefix = "" if folder == "." else f"{folder}/"
         checked = output.Checked(self._limits)
-        known = _entries(self._store, job.previous)
+        known = publish.entries_of(self._store, job.previous)
         files: dict[str, Entry] = {}
         for path, digest in tree.digests.items():
             inner = path[len(prefix) :]
@@ -112,26 +108,11 @@ class UploadPipeline:
                 f"There is no {output.INDEX} in {folder}.",
                 "A site needs an index page at its top; see build.output in deploystack.toml.",
             )
-        manifest = Manifest(
-            deployment=job.deployment_id,
-            files=files,
-            spa=plan.spa,
-            base=job.base_path,
-            created_at=int(time.time() * 1000),
-            configuration=dict(plan.configuration),
-        )
+        manifest = publish.manifest_of(job, plan, files)
         self._store.publish(manifest)
         control.log.say(f"Published {len(files)} files")
         stages = {Stage.FETCH: fetched - started, Stage.PUBLISH: time.monotonic() - fetched}
         return Built(manifest=manifest, framework=plan.framework, stages=stages)
-
-
-def _entries(store: Store, deployment_id: str) -> Mapping[str, Entry]:
-    """What is known of the files of an earlier deployment; nothing, if there is none."""
-    try:
-        return store.manifest(deployment_id).files if deployment_id else {}
-    except NotPublished:
-        return {}
 
 
 class StoreTree:

@@ -20,6 +20,7 @@ from bot.builders.job import BuildLog
 from bot.errors import SystemFault, UserError
 from bot.models import uploads
 from bot.settings import Settings
+from bot.storage.disk import flush_path
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
 from bot.uploads.clone import clone
@@ -71,7 +72,7 @@ class Sources:
             os.replace(archive, folder / "archive")
             os.replace(tree, folder / "tree")
             if promised:
-                _flush(folder / "archive")
+                flush_path(folder / "archive")
             self._write(folder, ArchiveSource(), promised=promised)
 
     def keep(
@@ -150,16 +151,8 @@ class Sources:
         draft = folder / "source.draft"
         draft.write_bytes(msgspec.json.encode(source))
         if promised:
-            _flush(draft)
+            flush_path(draft)
         os.replace(draft, folder / "source.json")
         if promised:
-            _flush(folder)
-            _flush(self.root)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            flush_path(folder)
+            flush_path(self.root)

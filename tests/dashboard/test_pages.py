@@ -30,8 +30,8 @@ def build_id(settings: Settings, database: Database) -> str:
             "octo/<b>site</b>", production_branch="main", private=False, installation_id=None
         )
         asked = deployments.request_build(project_id, SHA, "topic", "push", "preview")
-        builds.claim(asked.build_id, "worker")
-        builds.describe(asked.build_id, "Vite", "logs/one.log")
+        builds.claim(asked.build_id, "worker", "logs/one.log")
+        builds.describe(asked.build_id, "Vite")
         builds.fail(
             asked.build_id, "worker", BuildStatus.FAILED, "build-failed", "It ended with 1.",
             {"fetch": 0.25},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.models import builds, deployments, projects
+from bot.models import builds, deployments, facts, projects
 from bot.models.database import Database
 from bot.models.projects import Head
 from bot.models.status import BuildStatus, DeploymentStatus
@@ -198,7 +198,7 @@ def test_the_newest_builds_come_first(project_id: int) -> None:
     assert ids(deployments.builds_of_commit(A)) == [second.build_id, first.build_id]
     assert ids(deployments.recent_builds()) == [third.build_id, second.build_id, first.build_id]
     assert ids(deployments.recent_builds(1)) == [third.build_id]
-    newest = deployments.newest_build_of_commit(project_id, A)
+    newest = facts.of_commit(project_id, A)
     assert newest is not None
-    assert newest.id == second.build_id
-    assert deployments.newest_build_of_commit(project_id + 1, A) is None
+    assert newest.build_id == second.build_id
+    assert facts.of_commit(project_id + 1, A) is None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from bot.api.builds import as_json
 from bot.models.tables import AuditEntry, Build, Deployment, File, Project, Token, Variable
 from bot.models.tokens import Scope
 from bot.models.variables import Context
@@ -277,25 +278,7 @@ Environment = Literal["production", "preview"]
 
 
 def build_out(build: Build, settings: Settings) -> BuildOut:
-    deployment = build.deployment
-    return BuildOut(
-        id=build.id,
-        deployment_id=deployment.id,
-        project=deployment.project.name,
-        sha=deployment.sha,
-        ref=deployment.ref,
-        environment=deployment.environment,
-        status=build.status,
-        framework=build.framework,
-        url=settings.deployment_url(deployment.sha or deployment.id),
-        log_url=settings.build_url(build.id) + "/log",
-        stages=json.loads(build.stages),
-        error_code=build.error_code,
-        error_message=build.error_message,
-        created_at=build.created_at,
-        started_at=build.started_at,
-        completed_at=build.completed_at,
-    )
+    return BuildOut.model_validate(as_json(build, settings))
 
 
 def deployment_out(deployment: Deployment, settings: Settings) -> DeploymentOut:
