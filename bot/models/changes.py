@@ -43,6 +43,12 @@ def promote(project_id: int, deployment_id: str) -> Deployment:
         raise UserError("deployment-not-found", "The project has no such deployment.")
     if deployment.status != DeploymentStatus.READY:
         raise UserError("conflict", f"The deployment is {deployment.status}, not ready.")
+    if not deployment.trusted:
+        raise UserError(
+            "conflict",
+            "The deployment was built for a pull request from a fork, without secrets.",
+            "Merge the pull request: its commit is then built for production.",
+        )
     Deployment.update(environment="production", updated_at=now()).where(
         Deployment.id == deployment_id
     ).execute()

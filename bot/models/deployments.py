@@ -31,15 +31,15 @@ class Requested:
 
 
 _FIND = """
-SELECT d.id, d.status, d.environment, b.id, b.status
+SELECT d.id, d.status, d.environment, d.trusted, b.id, b.status
 FROM deployments d LEFT JOIN builds b ON b.deployment_id = d.id
 WHERE d.project_id = ? AND d.sha = ?
 ORDER BY b.created_at DESC, b.id DESC LIMIT 1
 """
 _CREATE = """
 INSERT INTO deployments
-    (id, project_id, sha, ref, source, environment, status, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (id, project_id, sha, ref, source, environment, trusted, status, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (project_id, sha) DO NOTHING
 """
 _QUEUE = """
@@ -56,19 +56,44 @@ WHERE id = ?
 """
 
 
-def request_build(project_id: int, sha: str, ref: str, source: str, environment: str) -> Requested:
+# What was built of a fork's commit, without secrets, gives way to a build of our own.
+_TRUST = """
+UPDATE deployments SET trusted = ?, ref = ?, source = ?, environment = ?, status = ?,
+    updated_at = ? WHERE id = ?
+"""
+_UNFINISHED = """
+SELECT id FROM builds WHERE deployment_id = ?
+    AND status IN ('queued', 'cloning', 'building', 'publishing')
+"""
+
+
+def request_build(
+    project_id: int,
+    sha: str,
+    ref: str,
+    source: str,
+    environment: str,
+    *,
+    trusted: bool = True,
+) -> Requested:
     """Queue a build of `sha`, unless the commit has one: one build per (project, commit).
 
     An automatic request never repeats a failed build: pushing a commit and opening a
     pull request for it are two events of one wish. `retry_build` is for repeating. A
     preview whose commit reaches the production branch becomes production.
+
+    `trusted=False` is for a commit out of a fork that was approved. Once the commit is
+    on a branch of the project's own it is trusted, and built anew, with secrets.
     """
-    created = _create(project_id, sha, ref, source, environment, DeploymentStatus.PENDING)
+    pending = DeploymentStatus.PENDING
+    created = _create(project_id, sha, ref, source, environment, pending, trusted=trusted)
     if created:
         return queue_build(created)
     found = sql.first(_FIND, project_id, sha)
     assert found is not None  # noqa: S101 (the insert met it)
-    deployment_id, status, known_environment, build_id, build_status = found
+    deployment_id, status, known_environment, known_trusted, build_id, build_status = found
+    if trusted and not known_trusted:
+        return _trust(deployment_id, ref, source, environment)
     if status == DeploymentStatus.SKIPPED:
         return Requested(deployment_id, "", created=False, ready=False)
     if environment == "production" != known_environment:
@@ -78,6 +103,15 @@ def request_build(project_id: int, sha: str, ref: str, source: str, environment:
         return queue_build(deployment_id)
     ready = status == DeploymentStatus.READY
     return Requested(deployment_id, build_id, created=False, ready=ready)
+
+
+def _trust(deployment_id: str, ref: str, source: str, environment: str) -> Requested:
+    time = now()
+    for (build_id,) in sql.rows(_UNFINISHED, deployment_id):
+        sql.execute(_SUPERSEDE, time, build_id)
+    pending = DeploymentStatus.PENDING
+    sql.execute(_TRUST, True, ref, source, environment, pending, time, deployment_id)
+    return queue_build(deployment_id)
 
 
 def skip(project_id: int, sha: str, ref: str) -> None:
@@ -95,14 +129,20 @@ def retry_build(deployment_id: str) -> Requested:
 
 
 def _create(
-    project_id: int, sha: str, ref: str, source: str, environment: str, status: DeploymentStatus
+    project_id: int,
+    sha: str,
+    ref: str,
+    source: str,
+    environment: str,
+    status: DeploymentStatus,
+    *,
+    trusted: bool = True,
 ) -> str:
     """The id of a new deployment; empty: the project has one of this commit."""
     deployment_id = new_id("dpl")
     time = now()
-    created = sql.execute(
-        _CREATE, deployment_id, project_id, sha, ref, source, environment, status, time, time
-    ).rowcount
+    own = (deployment_id, project_id, sha, ref, source, environment, trusted, status)
+    created = sql.execute(_CREATE, *own, time, time).rowcount
     return deployment_id if created else ""
 
 

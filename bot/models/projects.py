@@ -223,7 +223,9 @@ def point_aliases(deployment_id: str) -> None:
         if deployment.environment == "production" and not _overtaken(deployment):
             point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)
         return
-    for (branch,) in sql.rows(_HEADS, project.id, deployment.sha):
+    # What was built for a fork has no secrets in it: it must not stand for a branch of ours.
+    heads = sql.rows(_HEADS, project.id, deployment.sha) if deployment.trusted else []
+    for (branch,) in heads:
         point_alias(project.id, AliasKind.BRANCH, branch, deployment_id)
         if branch == project.production_branch:
             point_alias(project.id, AliasKind.PRODUCTION, "production", deployment_id)

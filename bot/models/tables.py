@@ -93,6 +93,28 @@ class PullRequest(Table):
         indexes = ((("project", "number"), True), (("project", "head_sha"), False))
 
 
+class Approval(Table):
+    """Somebody's wish to have a commit out of a fork built, and what came of it."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
+    number = pw.IntegerField()  # the pull request's
+    sha = pw.TextField()  # this commit and no other
+    source = pw.TextField()  # label, comment, api
+    actor = pw.TextField()
+    # The comment that asked, if one did.
+    comment_id = pw.BigIntegerField(null=True)
+    state = pw.TextField()  # asked, granted, refused
+    reason = pw.TextField(default="")
+    created_at = pw.BigIntegerField()
+    decided_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "approvals"
+        indexes = ((("project", "sha"), False),)
+
+
 class Deployment(Table):
     """One immutable version of a project: a commit, or an upload (then `sha` is empty)."""
 
@@ -104,6 +126,9 @@ class Deployment(Table):
     ref = pw.TextField(default="")
     source = pw.TextField()  # push, pull_request, upload, url, retry
     environment = pw.TextField(default="preview")  # or production
+    # Whether somebody who may write to the repository stands behind the code. A commit
+    # out of a fork is built without secrets, and gets no name but its pull request's.
+    trusted = pw.BooleanField(default=True)
     status = pw.TextField()
     # The code host's own deployment, once it exists.
     remote_id = pw.BigIntegerField(null=True)
@@ -258,6 +283,8 @@ class Variable(Table):
     name = pw.TextField()
     context = pw.TextField()  # all, production, preview
     value = pw.TextField()
+    # Whether it must not get out: masked in logs, and refused in what is published.
+    secret = pw.BooleanField(default=True)
     updated_at = pw.BigIntegerField()
 
     class Meta:
@@ -294,7 +321,6 @@ class AuditEntry(Table):
 
 
 ALL: tuple[type[Table], ...] = (
-    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, Access, Traffic,
-    OutboxEntry,
-    Token, Variable, RememberedRequest, AuditEntry,
+    User, Project, Delivery, Ref, PullRequest, Approval, Deployment, Build, File, Alias, Access,
+    Traffic, OutboxEntry, Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip

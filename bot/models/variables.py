@@ -6,6 +6,7 @@ Callers hold a transaction around everything here that writes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.models import sql
@@ -22,14 +23,38 @@ class Context(StrEnum):
 
 
 _SET = """
-INSERT INTO variables (project_id, name, context, value, updated_at) VALUES (?, ?, ?, ?, ?)
+INSERT INTO variables (project_id, name, context, value, secret, updated_at)
+VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (project_id, name, context) DO UPDATE SET
-    value = excluded.value, updated_at = excluded.updated_at
+    value = excluded.value, secret = excluded.secret, updated_at = excluded.updated_at
 """
+# What bundlers put into pages for every visitor to read, by its name: Vite, Next.js,
+# SvelteKit and Astro, Create React App, Gatsby, Nuxt, Vue CLI, Expo.
+_FOR_BROWSERS = (
+    "VITE_", "NEXT_PUBLIC_", "PUBLIC_", "REACT_APP_", "GATSBY_", "NUXT_PUBLIC_", "VUE_APP_",
+    "EXPO_PUBLIC_",
+)  # fmt: skip
 
 
-def put(project_id: int, name: str, context: Context, sealed: str) -> None:
-    sql.execute(_SET, project_id, name, str(context), sealed, now())
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A variable's sealed value, and whether it must not get out."""
+
+    value: str
+    secret: bool
+
+
+def is_secret_by_name(name: str) -> bool:
+    """What a variable is unless somebody says so: secret, but for those meant for browsers."""
+    return not name.startswith(_FOR_BROWSERS)
+
+
+def put(
+    project_id: int, name: str, context: Context, sealed: str, secret: bool | None = None
+) -> None:
+    """`secret=None`: by its name (`is_secret_by_name`)."""
+    chosen = is_secret_by_name(name) if secret is None else secret
+    sql.execute(_SET, project_id, name, str(context), sealed, chosen, now())
 
 
 def remove(project_id: int, name: str, context: Context) -> bool:
@@ -46,15 +71,15 @@ def of_project(project_id: int) -> list[Variable]:
     )
 
 
-def for_build(project_id: int, environment: str) -> dict[str, str]:
-    """Name → sealed value, for a build of `production` or `preview`.
+def for_build(project_id: int, environment: str) -> dict[str, Sealed]:
+    """By name, for a build of `production` or `preview`; never for one of a fork's commit.
 
     One set for that environment alone wins over one set for all.
     """
     found = {}
     for row in of_project(project_id):
         if row.context == environment or (row.context == Context.ALL and row.name not in found):
-            found[row.name] = row.value
+            found[row.name] = Sealed(row.value, bool(row.secret))
     return found
 
 

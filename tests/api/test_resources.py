@@ -340,7 +340,7 @@ def test_a_build_gets_the_variables_of_its_environment(api: Running) -> None:
     sealing = sealing_from(api.settings)
     found = {
         environment: {
-            name: sealing.open(sealed).reveal()
+            name: sealing.open(sealed.value).reveal()
             for name, sealed in variables.for_build(1, environment).items()
         }
         for environment in ("production", "preview")

@@ -223,7 +223,7 @@ def blueprint(services: Services) -> APIBlueprint:
         found = find.project(path.project_id, Scope.ADMIN)
         sealed = sealing_from(services.settings).seal(body.value)
         with database.write():
-            variables.put(found.id, path.name, body.context, sealed)
+            variables.put(found.id, path.name, body.context, sealed, body.secret)
             audit.note(find.caller().name, "variable.set", path.name, project=found.name)
         row = Variable.get(
             Variable.project == found.id,

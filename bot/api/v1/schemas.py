@@ -139,6 +139,11 @@ class DomainIn(Asked):
 class VariableIn(Asked):
     value: str = Field(max_length=64 << 10)
     context: Context = Context.ALL
+    secret: bool | None = Field(
+        None,
+        description="Whether it is masked in logs, and must not be published. Default: yes, "
+        "but for names that bundlers show to browsers (`VITE_…`, `NEXT_PUBLIC_…`, …).",
+    )
 
 
 class VariableOut(BaseModel):
@@ -146,6 +151,7 @@ class VariableOut(BaseModel):
 
     name: str
     context: str
+    secret: bool
     updated_at: Time
 
 

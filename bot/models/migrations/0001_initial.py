@@ -70,6 +70,23 @@ class PullRequest(Table):
         indexes = ((("project", "number"), True), (("project", "head_sha"), False))
 
 
+class Approval(Table):
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
+    number = pw.IntegerField()
+    sha = pw.TextField()
+    source = pw.TextField()
+    actor = pw.TextField()
+    comment_id = pw.BigIntegerField(null=True)
+    state = pw.TextField()
+    reason = pw.TextField(default="")
+    created_at = pw.BigIntegerField()
+    decided_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "approvals"
+        indexes = ((("project", "sha"), False),)
+
+
 class Deployment(Table):
     id = pw.TextField(primary_key=True)
     user = pw.ForeignKeyField(User, null=True, on_delete="SET NULL", index=False)
@@ -78,6 +95,7 @@ class Deployment(Table):
     ref = pw.TextField(default="")
     source = pw.TextField()
     environment = pw.TextField(default="preview")
+    trusted = pw.BooleanField(default=True)
     status = pw.TextField()
     remote_id = pw.BigIntegerField(null=True)
     created_at = pw.BigIntegerField()
@@ -197,6 +215,7 @@ class Variable(Table):
     name = pw.TextField()
     context = pw.TextField()
     value = pw.TextField()
+    secret = pw.BooleanField(default=True)
     updated_at = pw.BigIntegerField()
 
     class Meta:
@@ -228,9 +247,8 @@ class AuditEntry(Table):
 
 
 TABLES = (
-    User, Project, Delivery, Ref, PullRequest, Deployment, Build, File, Alias, Access, Traffic,
-    OutboxEntry,
-    Token, Variable, RememberedRequest, AuditEntry,
+    User, Project, Delivery, Ref, PullRequest, Approval, Deployment, Build, File, Alias, Access,
+    Traffic, OutboxEntry, Token, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip
 
 
