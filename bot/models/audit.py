@@ -11,8 +11,16 @@ from bot.models.ids import now
 from bot.models.tables import AuditEntry
 
 
-def note(actor: str, action: str, subject: str, **details: object) -> None:
-    """`action` is such as `deployment.delete`; `details` must hold no secret."""
+def note(actor: str, action: str, subject: str, *, project: str = "", **details: object) -> None:
+    """`action` is such as `deployment.delete`; `details` must hold no secret.
+
+    `project`: the name of the project that was touched, whose owners see the entry.
+    """
     AuditEntry.create(
-        at=now(), actor=actor, action=action, subject=subject, details=json.dumps(details)
+        at=now(),
+        actor=actor,
+        action=action,
+        subject=subject,
+        project=project,
+        details=json.dumps(details),
     )

@@ -18,7 +18,7 @@ class User(Table):
 
     id = pw.AutoField()
     login = pw.TextField(unique=True)
-    role = pw.TextField(default="developer")
+    role = pw.TextField(default="member")  # or admin, of the whole instance
     created_at = pw.BigIntegerField()
 
     class Meta:
@@ -36,11 +36,30 @@ class Project(Table):
     private = pw.BooleanField(default=False)
     # active, suspended (installation suspended), removed (no longer reachable)
     state = pw.TextField(default="active")
+    # Whether previews' pages carry a toolbar, and whether a visit may build a commit.
+    toolbar = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
+    build_on_visit = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     created_at = pw.BigIntegerField()
     updated_at = pw.BigIntegerField()
 
     class Meta:
         table_name = "projects"
+
+
+class Membership(Table):
+    """What a user is in a project."""
+
+    id = pw.AutoField()
+    user_id: int
+    user = pw.ForeignKeyField(User, on_delete="CASCADE", index=False)
+    project_id: int
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    role = pw.TextField()  # viewer, developer, owner: each may do what the one before may
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "memberships"
+        indexes = ((("user", "project"), True),)
 
 
 class Delivery(Table):
@@ -215,6 +234,25 @@ class Access(Table):
         table_name = "access"
 
 
+class Domain(Table):
+    """A custom domain that a project claims. It is served once its ownership is proven."""
+
+    id = pw.AutoField()
+    project_id: int
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
+    name = pw.TextField(index=True)
+    proof = pw.TextField()  # what its TXT record must say
+    state = pw.TextField(default="pending")  # or verified
+    problem = pw.TextField(default="")  # what the last look found missing
+    created_at = pw.BigIntegerField()
+    verified_at = pw.BigIntegerField(null=True)  # when its proof was last seen
+    due_at = pw.BigIntegerField(index=True)  # when to look next
+
+    class Meta:
+        table_name = "domains"
+        indexes = ((("project", "name"), True),)
+
+
 class Traffic(Table):
     """What was served of a deployment in one hour. Numbers alone: nothing of who asked."""
 
@@ -264,6 +302,8 @@ class Token(Table):
     project_id: int | None
     # All that it may touch; empty: every project.
     project = pw.ForeignKeyField(Project, null=True, on_delete="CASCADE")
+    user_id: int | None
+    # Who acts by it, and may do no more than they may; empty: the instance's own.
     user = pw.ForeignKeyField(User, null=True, on_delete="CASCADE")
     created_at = pw.BigIntegerField()
     expires_at = pw.BigIntegerField(null=True)
@@ -272,6 +312,30 @@ class Token(Table):
 
     class Meta:
         table_name = "tokens"
+
+
+class Session(Table):
+    """Somebody signed in to the dashboard by a token, whose rights it has for as long as that."""
+
+    digest = pw.TextField(primary_key=True)  # SHA-256 of the cookie's value, hex
+    token_id: str
+    token = pw.ForeignKeyField(Token, on_delete="CASCADE")
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "sessions"
+
+
+class WantedCommit(Table):
+    """A commit that somebody visited and nobody has built."""
+
+    sha = pw.TextField(primary_key=True)
+    state = pw.TextField(default="asked")  # unknown: of no branch, tag or pull request
+    asked_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "wanted_commits"
 
 
 class Variable(Table):
@@ -314,6 +378,7 @@ class AuditEntry(Table):
     actor = pw.TextField()
     action = pw.TextField()  # such as `deployment.delete`
     subject = pw.TextField()
+    project = pw.TextField(default="", index=True)  # its name: entries outlive projects
     details = pw.TextField(default="{}")  # JSON, without secrets
 
     class Meta:
@@ -321,6 +386,6 @@ class AuditEntry(Table):
 
 
 ALL: tuple[type[Table], ...] = (
-    User, Project, Delivery, Ref, PullRequest, Approval, Deployment, Build, File, Alias, Access,
-    Traffic, OutboxEntry, Token, Variable, RememberedRequest, AuditEntry,
+    User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
+    Alias, Access, Traffic, OutboxEntry, Token, Domain, Session, WantedCommit, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from peewee import JOIN
 
 from bot.models.database import Database
 from bot.models.ids import new_id, now
-from bot.models.tables import Project, Token
+from bot.models.tables import Project, Token, User
 
 # Tells what it is, to people and to scanners for leaked secrets.
 PREFIX = "dst_"
@@ -35,9 +35,16 @@ class Scope(StrEnum):
 
 
 def create(
-    name: str, scope: Scope, project_id: int | None = None, expires_at: int | None = None
+    name: str,
+    scope: Scope,
+    project_id: int | None = None,
+    expires_at: int | None = None,
+    user_id: int | None = None,
 ) -> tuple[Token, str]:
-    """(the token's row, the token itself, which cannot be had again)."""
+    """(the token's row, the token itself, which cannot be had again).
+
+    Without a user it is the instance's (or the project's) own: its scope alone counts.
+    """
     secret = PREFIX + secrets.token_urlsafe(32)
     token = Token.create(
         id=new_id("tok"),
@@ -47,6 +54,7 @@ def create(
         beginning=secret[:_SHOWN],
         scope=scope,
         project=project_id,
+        user=user_id,
         created_at=now(),
         expires_at=expires_at,
     )
@@ -54,12 +62,14 @@ def create(
 
 
 def find(secret: str, database: Database) -> Token | None:
-    """The row of a token that is valid now."""
+    """The row of a token that is valid now, with its project and user."""
     if not secret.startswith(PREFIX):
         return None
     token: Token | None = (
-        Token.select(Token, Project)
+        Token.select(Token, Project, User)
         .join(Project, JOIN.LEFT_OUTER)
+        .switch(Token)
+        .join(User, JOIN.LEFT_OUTER)
         .where(Token.digest == _digest(secret))
         .first()
     )
@@ -82,11 +92,6 @@ def revoke(token_id: str) -> bool:
         .execute()
     )
     return changed == 1
-
-
-def any_valid() -> bool:
-    """Whether anybody has a token yet."""
-    return bool(Token.select().where(Token.revoked_at.is_null()).exists())
 
 
 def _digest(secret: str) -> str:

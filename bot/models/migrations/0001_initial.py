@@ -10,7 +10,7 @@ class Table(pw.Model):
 
 class User(Table):
     login = pw.TextField(unique=True)
-    role = pw.TextField(default="developer")
+    role = pw.TextField(default="member")
     created_at = pw.BigIntegerField()
 
     class Meta:
@@ -23,11 +23,24 @@ class Project(Table):
     installation_id = pw.BigIntegerField(null=True)
     private = pw.BooleanField(default=False)
     state = pw.TextField(default="active")
+    toolbar = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
+    build_on_visit = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     created_at = pw.BigIntegerField()
     updated_at = pw.BigIntegerField()
 
     class Meta:
         table_name = "projects"
+
+
+class Membership(Table):
+    user = pw.ForeignKeyField(User, on_delete="CASCADE", index=False)
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE")
+    role = pw.TextField()
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "memberships"
+        indexes = ((("user", "project"), True),)
 
 
 class Delivery(Table):
@@ -163,6 +176,21 @@ class Access(Table):
         table_name = "access"
 
 
+class Domain(Table):
+    project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
+    name = pw.TextField(index=True)
+    proof = pw.TextField()
+    state = pw.TextField(default="pending")
+    problem = pw.TextField(default="")
+    created_at = pw.BigIntegerField()
+    verified_at = pw.BigIntegerField(null=True)
+    due_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "domains"
+        indexes = ((("project", "name"), True),)
+
+
 class Traffic(Table):
     deployment = pw.ForeignKeyField(Deployment, on_delete="CASCADE")
     hour = pw.BigIntegerField()
@@ -210,6 +238,25 @@ class Token(Table):
         table_name = "tokens"
 
 
+class Session(Table):
+    digest = pw.TextField(primary_key=True)
+    token = pw.ForeignKeyField(Token, on_delete="CASCADE")
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "sessions"
+
+
+class WantedCommit(Table):
+    sha = pw.TextField(primary_key=True)
+    state = pw.TextField(default="asked")
+    asked_at = pw.BigIntegerField(index=True)
+
+    class Meta:
+        table_name = "wanted_commits"
+
+
 class Variable(Table):
     project = pw.ForeignKeyField(Project, on_delete="CASCADE")
     name = pw.TextField()
@@ -240,6 +287,7 @@ class AuditEntry(Table):
     actor = pw.TextField()
     action = pw.TextField()
     subject = pw.TextField()
+    project = pw.TextField(default="", index=True)
     details = pw.TextField(default="{}")
 
     class Meta:
@@ -247,8 +295,8 @@ class AuditEntry(Table):
 
 
 TABLES = (
-    User, Project, Delivery, Ref, PullRequest, Approval, Deployment, Build, File, Alias, Access,
-    Traffic, OutboxEntry, Token, Variable, RememberedRequest, AuditEntry,
+    User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
+    Alias, Access, Traffic, OutboxEntry, Token, Domain, Session, WantedCommit, Variable, RememberedRequest, AuditEntry,
 )  # fmt: skip
 
 
