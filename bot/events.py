@@ -50,6 +50,27 @@ class PullRequestClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """A pull request from a fork has a newest commit that nobody has approved (yet)."""
+
+    pull_request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """Somebody wants a fork's commit built; whether they may, the code host has to say."""
+
+    approval_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    """What was asked for is granted or refused."""
+
+    approval_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentServed:
     """Requests answered from a deployment, told in batches, after they were counted.
 
@@ -68,6 +89,9 @@ Event = (
     | BuildCompleted
     | BuildFailed
     | PullRequestClosed
+    | ApprovalNeeded
+    | ApprovalAsked
+    | ApprovalDecided
     | DeploymentServed
 )
 EventT = TypeVar("EventT", bound=Event)

@@ -38,6 +38,8 @@ class Settings:
     WEB_THREADS: int
     DATA_DIR: Path
     PUBLIC_URL: str
+    DASHBOARD_PORT: int
+    DASHBOARD_URL: str
     PREVIEW_DOMAIN: str
     PREVIEW_PORT: int
     PREVIEW_WORKERS: int
@@ -51,7 +53,10 @@ class Settings:
     GITHUB_TOKEN: Secret
     GITHUB_APP_ID: str
     GITHUB_APP_PRIVATE_KEY: Secret
+    GITHUB_CLIENT_ID: str
+    GITHUB_CLIENT_SECRET: Secret
     GITHUB_COMMENTS: bool
+    FORK_APPROVAL_LABEL: str
     ALLOWED_REPOSITORIES: tuple[str, ...]
     SANDBOX: str
     SANDBOX_NETWORK: str
@@ -60,6 +65,7 @@ class Settings:
     SANDBOX_IMAGE: str
     SANDBOX_CONTAINER_OPTIONS: tuple[str, ...]
     BUILD_CONCURRENCY: int
+    BUILD_NETWORK: str
     BUILD_TIMEOUT: int
     BUILD_MEMORY: int
     BUILD_PROCESSES: int
@@ -77,6 +83,8 @@ class Settings:
     DEPLOY_RATE_LIMIT: int
     CACHE_URL: str
     TRUSTED_PROXIES: int
+    NGINX_SENDS_FILES: bool
+    DNS_SERVERS: tuple[str, ...]
     WORK_DIR: Path
     LOG_LEVEL: str
 
@@ -216,7 +224,7 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser().resolve()
 
 
-# "{DATA_DIR}" and "{PORT}" in a default are filled from those two settings.
+# "{DATA_DIR}", "{PORT}" and "{DASHBOARD_PORT}" in a default are filled from those settings.
 SETTINGS: tuple[Setting, ...] = (
     Setting("ENVIRONMENT", "development", _one_of("development", "production"),
             "`production` refuses to start without a webhook secret"),
@@ -226,6 +234,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("WEB_THREADS", "16", _whole(1, 256), "threads of each gunicorn worker"),
     Setting("DATA_DIR", "./data", _folder, "database, queue, artifacts, mirrors, caches, logs"),
     Setting("PUBLIC_URL", "http://localhost:{PORT}", _url, "how browsers reach this host"),
+    Setting("DASHBOARD_PORT", "8001", _whole(0, 65535),
+            "port of the dashboard, which shares no origin with previews; 0: none"),
+    Setting("DASHBOARD_URL", "http://dashboard.localhost:{DASHBOARD_PORT}", _url,
+            "how browsers reach the dashboard: a host name of its own, with https in production"),
     Setting("PREVIEW_DOMAIN", "", str, "domain whose sub-domains are previews; empty: none"),
     Setting("PREVIEW_PORT", "0", _whole(0, 65535),
             "port of the process that serves nothing but previews; 0: none"),
@@ -243,7 +255,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("GITHUB_TOKEN", "", Secret, "personal access token; empty: nothing is posted"),
     Setting("GITHUB_APP_ID", "", str, "id of the GitHub App, instead of a token"),
     Setting("GITHUB_APP_PRIVATE_KEY", "", _private_key, "the App's PEM key: text or path"),
+    Setting("GITHUB_CLIENT_ID", "", str,
+            "client id of the GitHub App, for visitors who sign in with GitHub"),
+    Setting("GITHUB_CLIENT_SECRET", "", Secret, "the App's client secret"),
     Setting("GITHUB_COMMENTS", "yes", _boolean, "whether pull requests get a comment"),
+    Setting("FORK_APPROVAL_LABEL", "deploy", str.strip,
+            "label by which a fork's commit is approved; `-`: none"),
     Setting("ALLOWED_REPOSITORIES", "*", _patterns,
             "comma-separated patterns of `owner/name` that a signed push may connect"),
     Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "container", "process"),
@@ -258,6 +275,8 @@ SETTINGS: tuple[Setting, ...] = (
             "image of build containers; empty: this machine's own programs"),
     Setting("SANDBOX_CONTAINER_OPTIONS", "", _words, "more options of build containers"),
     Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
+    Setting("BUILD_NETWORK", "full", _one_of("full", "install-only", "none"),
+            "which commands of a build have a network: all, those that install, or none"),
     Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
     Setting("BUILD_MEMORY", "4G", _size, "memory that a build may use"),
     Setting("BUILD_PROCESSES", "512", _whole(16), "processes and threads of a build"),
@@ -281,6 +300,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CACHE_URL", "", str, "Redis that rate limits are counted in; empty: each process"),
     Setting("TRUSTED_PROXIES", "0", _whole(0, 16),
             "front servers whose X-Forwarded-For says where a request comes from"),
+    Setting("NGINX_SENDS_FILES", "no", _boolean,
+            "whether nginx sends large files for the bot (X-Accel-Redirect)"),
+    Setting("DNS_SERVERS", "", _patterns,
+            "name servers that custom domains are looked up at; empty: this machine's own"),
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),
@@ -301,6 +324,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         default = setting.default.replace("{DATA_DIR}", data_dir).replace("{PORT}", port)
+        default = default.replace("{DASHBOARD_PORT}", given.get("DASHBOARD_PORT") or "8001")
         text = given.get(setting.name) or default
         try:
             values[setting.name] = setting.cast(text)

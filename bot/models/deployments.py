@@ -114,6 +114,15 @@ def _trust(deployment_id: str, ref: str, source: str, environment: str) -> Reque
     return queue_build(deployment_id)
 
 
+def of_commit(project_id: int, sha: str) -> Requested | None:
+    """A commit's newest build as it is, nothing requested; `None`: it was never deployed."""
+    found = sql.first(_FIND, project_id, sha)
+    if found is None:
+        return None
+    ready = found[1] == DeploymentStatus.READY
+    return Requested(found[0], found[4] or "", created=False, ready=ready)
+
+
 def skip(project_id: int, sha: str, ref: str) -> None:
     """Remember that a commit asked for no build, whichever event names it next."""
     _create(project_id, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bot.webhooks.events import (
     BranchDeleted,
+    Comment,
     Event,
     InstallationChanged,
     Ping,
@@ -20,6 +21,8 @@ _BRANCH = "refs/heads/"
 _SKIP = re.compile(r"\[(?:skip[ -](?:ci|deploy)|(?:ci|deploy)[ -]skip|no[ -]ci)\]", re.IGNORECASE)
 # https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request
 _HEAD_CHANGES = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
+# `/deploy`, or `/deploy <sha>` with a whole SHA or the beginning of one.
+_COMMAND = re.compile(r"/deploy(?:\s+([0-9a-f]{7,64}))?", re.IGNORECASE)
 # https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
 _INSTALLATION_CHANGES = frozenset(
     {"created", "deleted", "suspend", "unsuspend", "added", "removed"}
@@ -46,6 +49,18 @@ class NotePullRequest:
     """Remember a pull request without building it."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveByLabel:
+    """Ask whether whoever put the label on may have the fork's commit built."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveByComment:
+    """The same of a comment. `sha`: the commit that it names, or its beginning; else empty."""
+
+    sha: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,8 @@ Decision = (
     Build
     | BuildPullRequest
     | NotePullRequest
+    | ApproveByLabel
+    | ApproveByComment
     | ClosePullRequest
     | Skip
     | DeleteBranch
@@ -89,8 +106,12 @@ Decision = (
 )
 
 
-def decide(event: Event, allows: Callable[[str], bool]) -> Decision:
-    """What to do about `event`; `allows` says whether a repository may be connected."""
+def decide(event: Event, allows: Callable[[str], bool], label: str = "") -> Decision:
+    """What to do about `event`.
+
+    `allows` says whether a repository may be connected; `label` approves forks' commits
+    (empty: none does).
+    """
     match event:
         case Ping():
             return Ignore("pong")
@@ -100,12 +121,14 @@ def decide(event: Event, allows: Callable[[str], bool]) -> Decision:
             if action not in _INSTALLATION_CHANGES:
                 return Ignore(f"an installation that is {action} changes nothing here")
             return ChangeInstallation()
-        case Push() | PullRequest() | BranchDeleted() if not allows(event.repository):
+        case Push() | PullRequest() | Comment() | BranchDeleted() if not allows(event.repository):
             return Ignore(f"{event.repository} is not in ALLOWED_REPOSITORIES")
         case Push():
             return _decide_push(event)
         case PullRequest():
-            return _decide_pull_request(event)
+            return _decide_pull_request(event, label)
+        case Comment():
+            return _decide_comment(event)
         case BranchDeleted():
             if event.ref_type != "branch":
                 return Ignore("tags are not deployed")
@@ -128,9 +151,21 @@ def _decide_push(push: Push) -> Decision:
     return Build(branch, push.after, push.before, environment)
 
 
-def _decide_pull_request(event: PullRequest) -> Decision:
+def _decide_comment(comment: Comment) -> Decision:
+    command = _COMMAND.fullmatch(comment.line)
+    if comment.action != "created" or not comment.on_pull_request or command is None:
+        return Ignore("only new comments on pull requests that begin with /deploy are obeyed")
+    if not comment.author:
+        return Ignore("the comment's author is gone")
+    return ApproveByComment((command[1] or "").lower())
+
+
+def _decide_pull_request(event: PullRequest, label: str) -> Decision:
     if event.action == "closed" or not event.open:
         return ClosePullRequest()
+    labelled = event.action == "labeled" and bool(label) and event.label.lower() == label.lower()
+    if labelled and event.fork:
+        return ApproveByLabel() if event.actor else Ignore("nobody is said to have labelled it")
     if event.action not in _HEAD_CHANGES:
         return Ignore(f"a pull request that is {event.action} needs no build")
     if event.fork:

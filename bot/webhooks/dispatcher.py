@@ -32,11 +32,13 @@ class Dispatcher:
         self._starting = threading.Lock()
         self._process = 0
         self._woken: deque[str] = deque()
+        self._outbox_waits = False
         self._something = threading.Event()
 
     def wake(self, build_ids: Sequence[str]) -> None:
-        """Queue these builds soon; returns at once."""
+        """Queue these builds soon; returns at once. None: there is something to tell alone."""
         self._woken.extend(build_ids)
+        self._outbox_waits = self._outbox_waits or not build_ids
         self._something.set()
         if self._process != os.getpid():
             self._start()
@@ -51,18 +53,21 @@ class Dispatcher:
         while True:
             self._something.wait()
             self._something.clear()
+            if self._outbox_waits and not self._woken:
+                self._hand_over()
             while self._woken:
                 started = time.monotonic()
                 self._hand_over()
                 time.sleep(_REST * (time.monotonic() - started))
 
     def _hand_over(self) -> None:
+        waits, self._outbox_waits = self._outbox_waits, False
         count = min(len(self._woken), _LARGEST_BATCH)
         woken = [self._woken.popleft() for _ in range(count)]
         try:
             # By now many builds of a burst are superseded by the next push to their branch.
             waiting = builds.still_queued(woken)
-            if waiting:
+            if waiting or waits:
                 self._enqueue(waiting)
         except Exception:
             logger.exception("%d builds could not be queued; the worker will", len(woken))

@@ -62,6 +62,23 @@ class PullRequest:
     head_ref: str
     fork: bool
     moved_at: int
+    # The label that was put on or taken off, and who did what the event tells of.
+    label: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment on an issue or a pull request; `line` is its first line, cut short."""
+
+    repository: str
+    action: str
+    number: int
+    on_pull_request: bool
+    comment_id: int
+    author: str  # empty: an account that is gone
+    line: str
+    written_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +108,9 @@ class Unknown:
     name: str
 
 
-Event = Ping | Push | PullRequest | BranchDeleted | InstallationChanged | Unknown
+Event = Ping | Push | PullRequest | Comment | BranchDeleted | InstallationChanged | Unknown
 
+_LONGEST_LINE = 200  # characters of a comment's first line
 _EVENT_NAME = re.compile(r"[a-z_]{1,64}")
 _GUID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _DECODERS = {
@@ -101,6 +119,7 @@ _DECODERS = {
         "ping": payloads.Ping,
         "push": payloads.Push,
         "pull_request": payloads.PullRequest,
+        "issue_comment": payloads.IssueComment,
         "delete": payloads.Delete,
         "installation": payloads.InstallationEvent,
         "installation_repositories": payloads.InstallationRepositories,
@@ -188,6 +207,20 @@ def _event(payload: object) -> Event:
                 fork=head.repo is None
                 or head.repo.full_name.lower() != repository.full_name.lower(),
                 moved_at=_time(details.updated_at, "pull_request.updated_at"),
+                label=payload.label.name if payload.label is not None else "",
+                actor=payload.sender.login if payload.sender is not None else "",
+            )
+        case payloads.IssueComment():
+            comment = payload.comment
+            return Comment(
+                repository=payload.repository.full_name,
+                action=payload.action,
+                number=payload.issue.number,
+                on_pull_request=payload.issue.pull_request is not None,
+                comment_id=comment.id,
+                author=comment.user.login if comment.user is not None else "",
+                line=(comment.body or "").strip().partition("\n")[0].strip()[:_LONGEST_LINE],
+                written_at=_time(comment.created_at, "comment.created_at"),
             )
         case payloads.Delete():
             pushed_at = payload.repository.pushed_at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -14,21 +13,18 @@ from bot.models.deployments import Requested
 from bot.models.group_commit import GroupCommit
 from bot.settings import Settings
 from bot.webhooks import decisions
-from bot.webhooks.events import BranchDeleted, Event, InstallationChanged, PullRequest, Push
+from bot.webhooks.events import (
+    BranchDeleted,
+    Comment,
+    Event,
+    InstallationChanged,
+    PullRequest,
+    Push,
+)
+from bot.webhooks.forks import Forks, head_of
+from bot.webhooks.outcome import Outcome
 
 STALE = "something newer is known of this branch"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a delivery came to. `woken`: builds that a worker should be told of."""
-
-    accepted: bool
-    reason: str = ""
-    deployment_id: str = ""
-    build_id: str = ""
-    sha: str = ""
-    woken: tuple[str, ...] = ()
 
 
 class Intake:
@@ -45,10 +41,13 @@ class Intake:
         self._commits = commits
         self._bus = bus
         self._wake = wake
+        self._forks = Forks(bus, self._supersede)
 
     def take(self, guid: str, name: str, digest: str, event: Event) -> Outcome:
         """Record a delivery and all that follows from it; durable when this returns."""
-        decision = decisions.decide(event, self._settings.allows)
+        settings = self._settings
+        label = settings.FORK_APPROVAL_LABEL if settings.FORK_APPROVAL_LABEL != "-" else ""
+        decision = decisions.decide(event, settings.allows, label)
         data = msgspec.json.encode(event).decode()
 
         def work() -> Outcome:
@@ -60,7 +59,7 @@ class Intake:
             return outcome
 
         outcome = self._commits.run(work)
-        if outcome.woken:
+        if outcome.woken or outcome.telling:
             self._wake(outcome.woken)
         return outcome
 
@@ -76,6 +75,10 @@ class Intake:
                 return self._delete_branch(branch, event)
             case ((decisions.BuildPullRequest() | decisions.NotePullRequest()), PullRequest()):
                 return self._pull_request(decision, event)
+            case decisions.ApproveByLabel(), PullRequest():
+                return self._forks.ask_by_label(_connect(event), event)
+            case decisions.ApproveByComment(sha), Comment():
+                return self._forks.ask_by_comment(sha, event)
             case decisions.ClosePullRequest(), PullRequest():
                 return self._close(event)
             case decisions.ChangeInstallation(), InstallationChanged():
@@ -116,16 +119,19 @@ class Intake:
         moved = projects.move_pull_request(
             project_id,
             event.number,
-            _head(event),
+            head_of(event),
             event.moved_at,
             reopened=event.action == "reopened",
         )
         if not moved.moved:
             return Outcome(False, "something newer is known of this pull request")
-        if isinstance(decision, decisions.NotePullRequest):
-            return Outcome(False, decision.reason)
         # Without push events nobody else would say that the earlier head is given up.
         self._supersede(project_id, "", moved.replaced)
+        if isinstance(decision, decisions.NotePullRequest):
+            requested = self._forks.opened(project_id, event)
+            if requested is not None:
+                return self._requested(requested, event.head_sha)
+            return Outcome(False, decision.reason, telling=True)
         requested = deployments.request_build(
             project_id, event.head_sha, event.head_ref, "pull_request", "preview"
         )
@@ -136,7 +142,7 @@ class Intake:
         if project is None:
             return Outcome(False, "the repository is not connected")
         pull_request_id = projects.close_pull_request(
-            project.id, event.number, _head(event), event.moved_at
+            project.id, event.number, head_of(event), event.moved_at
         )
         if pull_request_id is None:
             return Outcome(False, "the pull request is closed already, or open again")
@@ -172,10 +178,6 @@ def _connect(event: Push | PullRequest) -> int:
         private=event.private,
         installation_id=event.installation_id,
     )
-
-
-def _head(event: PullRequest) -> projects.Head:
-    return projects.Head(event.head_sha, event.head_ref, event.fork)
 
 
 def _known(guid: str) -> Outcome:

@@ -28,6 +28,10 @@ Number = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Identifier = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
+# A login; those of Apps end in `[bot]`, those of managed users have an underscore.
+Login = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]+(?:\[bot\])?\Z", max_length=100)]
+
+
 class Installation(Struct, frozen=True):
     id: Identifier
 
@@ -73,11 +77,46 @@ class PullRequestDetails(Struct, frozen=True):
     draft: bool = False
 
 
+class Account(Struct, frozen=True):
+    login: Login
+
+
+class Label(Struct, frozen=True):
+    name: str
+
+
 class PullRequest(Struct, frozen=True):
     action: Word
     pull_request: PullRequestDetails
     repository: Repository
+    # The one that was put on or taken off, and by whom.
+    label: Label | None = None
+    sender: Account | None = None
     installation: Installation | None = None
+
+
+class PullRequestLink(Struct, frozen=True):
+    pass
+
+
+class Issue(Struct, frozen=True):
+    number: Number
+    # There where the issue is a pull request.
+    pull_request: PullRequestLink | None = None
+
+
+class CommentDetails(Struct, frozen=True):
+    id: Identifier
+    body: str | None
+    created_at: str
+    user: Account | None = None
+
+
+class IssueComment(Struct, frozen=True):
+    action: Word
+    issue: Issue
+    comment: CommentDetails
+    repository: Repository
 
 
 class Delete(Struct, frozen=True):

@@ -19,7 +19,8 @@ from bot.models.group_commit import GroupCommit
 from bot.settings import Settings
 from bot.webhooks import events
 from bot.webhooks.events import LARGEST_BODY, BadDelivery
-from bot.webhooks.intake import Intake, Outcome
+from bot.webhooks.intake import Intake
+from bot.webhooks.outcome import Outcome
 from bot.webhooks.signature import verify_signature
 
 logger = logging.getLogger(__name__)
