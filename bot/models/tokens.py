@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from enum import StrEnum
+from typing import Any
 
 from peewee import JOIN
 
@@ -32,6 +33,9 @@ class Scope(StrEnum):
     def includes(self, other: Scope) -> bool:
         ranks = list(Scope)
         return ranks.index(self) >= ranks.index(other)
+
+    def smaller(self, other: Scope) -> Scope:
+        return other if self.includes(other) else self
 
 
 def create(
@@ -65,22 +69,28 @@ def find(secret: str, database: Database) -> Token | None:
     """The row of a token that is valid now, with its project and user."""
     if not secret.startswith(PREFIX):
         return None
+    token = valid(Token.digest == _digest(secret))
+    time = now()
+    if token is None:
+        return None
+    if token.last_used_at is None or time - token.last_used_at > _NOTED_EVERY:
+        with database.write():
+            Token.update(last_used_at=time).where(Token.id == token.id).execute()
+    return token
+
+
+def valid(condition: Any) -> Token | None:
+    """The token that fulfils a condition, with its project and user, if it is valid now."""
     token: Token | None = (
         Token.select(Token, Project, User)
         .join(Project, JOIN.LEFT_OUTER)
         .switch(Token)
         .join(User, JOIN.LEFT_OUTER)
-        .where(Token.digest == _digest(secret))
+        .where(condition, Token.revoked_at.is_null())
         .first()
     )
-    time = now()
-    if token is None or token.revoked_at is not None:
+    if token is None or (token.expires_at is not None and token.expires_at <= now()):
         return None
-    if token.expires_at is not None and token.expires_at <= time:
-        return None
-    if token.last_used_at is None or time - token.last_used_at > _NOTED_EVERY:
-        with database.write():
-            Token.update(last_used_at=time).where(Token.id == token.id).execute()
     return token
 
 
