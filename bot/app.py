@@ -61,7 +61,12 @@ def create_app(settings: Settings) -> WsgiApplication:
     dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
     site = create_site(parts)
-    api = LateApplication(lambda: create_rest_api(parts, dispatcher.wake))
+    
+    def tell() -> None:
+        if parts.client is not None:
+            tasks.deliver()
+
+    api = LateApplication(lambda: create_rest_api(parts, dispatcher.wake, tell))
 
     def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
@@ -105,14 +110,22 @@ def _follows_a_commit(environ: dict[str, Any]) -> bool:
     )
 
 
-def create_rest_api(parts: Parts, wake: Callable[[Sequence[str]], None]) -> WsgiApplication:
+def create_rest_api(
+    parts: Parts, wake: Callable[[Sequence[str]], None], tell: Callable[[], None]
+) -> WsgiApplication:
     """The REST API. An upload that needs no build is published by the web process, at once."""
     from bot.api.application import create_api
     from bot.api.services import Services
 
     worker = _worker(parts, outbox=None)
     services = Services(
-        parts.settings, parts.database, parts.store, parts.bus, wake, build_now=worker.build
+        parts.settings,
+        parts.database,
+        parts.store,
+        parts.bus,
+        wake,
+        build_now=worker.build,
+        tell=tell,
     )
     return create_api(services)
 
@@ -130,13 +143,17 @@ def create_site(parts: Parts) -> Flask:
 
 def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     """The worker process's parts. Imports what the web process never needs."""
+    from bot.github.approval import Approver
     from bot.github.sender import Sender
 
     parts = assemble(settings)
-    outbox = Sender(parts.database, parts.client, settings) if parts.client is not None else None
+    approver = Approver(parts.database, parts.bus)
+    outbox = None
+    if parts.client is not None:
+        outbox = Sender(parts.database, parts.client, settings, approver=approver)
     worker = _worker(parts, outbox)
     tasks = Tasks(settings, worker)
-    worker.requeue = tasks.build
+    worker.requeue = approver.requeue = tasks.build
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks

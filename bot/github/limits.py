@@ -13,9 +13,15 @@ MINUTE = 60_000  # ms
 HOUR = 3_600_000  # ms
 # How many writes an account may have made in a minute and in an hour for one more of a
 # kind to be allowed. GitHub allows 80 and 500: what matters less stops earlier.
-ALLOWED = {"status": (76, 475), "comment": (64, 400), "deployment": (48, 300)}
-# A deployment is made and then given its state.
-WRITES = {"status": 1, "comment": 1, "deployment": 2}
+ALLOWED = {
+    "approval": (76, 475),
+    "status": (76, 475),
+    "comment": (64, 400),
+    "reaction": (48, 300),
+    "deployment": (48, 300),
+}
+# A deployment is made and then given its state; of an approval GitHub is only asked.
+WRITES = {"approval": 0, "status": 1, "comment": 1, "reaction": 1, "deployment": 2}
 _FIRST_DELAY = 2.0  # seconds
 _LONGEST_DELAY = 900.0
 # GitHub asks for at least this after a secondary limit that names no time.

@@ -102,6 +102,61 @@ def commit_status(state: State) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """A fork's commit that waits for approval. `refusal`: why the last wish was refused.
+
+    `label` approves it; empty: none does. `url` shows what the bot knows.
+    """
+
+    project: str
+    sha: str
+    url: str
+    label: str = ""
+    refusal: str = ""
+
+
+def waiting_status(wait: Wait) -> dict[str, str]:
+    """The body of the status of a commit that waits.
+
+    `success` is the only state of a commit that is neither red nor pending.
+    """
+    by_label = f" or adds the label {wait.label}" if wait.label else ""
+    said = f"Waiting for approval: a collaborator comments /deploy{by_label}"
+    return {
+        "state": "success",
+        "target_url": wait.url,
+        "description": shorten(said),
+        "context": CONTEXT,
+    }
+
+
+def waiting_comment(wait: Wait, *, closed: bool = False) -> str:
+    """The pull request's one comment, while its newest commit waits for approval."""
+    label = f"\n- or add the label {code(wait.label)}," if wait.label else ""
+    lines = [
+        marker(wait.project),
+        "| Project | Status | Preview | Commit | Duration |",
+        "|---|---|---|---|---|",
+        f"| {code(wait.project)} | ✋ Waiting for approval | - | {code(wait.sha[:12])} | - |",
+    ]
+    if closed:
+        return "\n".join([*lines, "", "The pull request is closed; it was not built."])
+    lines += [
+        "",
+        "This commit comes from a fork, so it is built once somebody with write access has "
+        "looked at it and approves it:",
+        "",
+        f"- comment {code('/deploy ' + wait.sha)} (or just {code('/deploy')}),{label}",
+        "- or approve it on the dashboard.",
+        "",
+        "An approval counts for this commit alone. The build gets no secrets.",
+    ]
+    if wait.refusal:
+        lines += ["", "Not approved:", "", code_block(wait.refusal)]
+    return "\n".join(lines)
+
+
 def deployment(sha: str, environment: str, *, production: bool, own_id: str) -> dict[str, Any]:
     """The body of a deployment. By its `payload` it is found again."""
     return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from github import GithubException
 from github.Repository import Repository
@@ -55,6 +56,25 @@ class Remote:
                 return False
             raise
         return True
+
+    def react(self, comment_id: int, content: str) -> None:
+        """https://docs.github.com/en/rest/reactions/reactions#create-reaction-for-an-issue-comment"""
+        self._write("POST", f"/issues/comments/{comment_id}/reactions", {"content": content})
+
+    def permission_of(self, login: str) -> str:
+        """What somebody may do: `admin`, `write`, `read`, `none`; empty: GitHub does not say.
+
+        https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+        """
+        address = f"{self._repository.url}/collaborators/{quote(login, safe='')}/permission"
+        try:
+            _, answer = self._repository.requester.requestJsonAndCheck("GET", address)
+        except GithubException as error:
+            limited = delay_asked_for(error.status, error.headers or {}, str(error), 0)
+            if error.status in {403, 404} and limited is None:
+                return ""
+            raise
+        return str(answer["permission"])
 
     def find_deployment(self, sha: str, environment: str, payload: Mapping[str, str]) -> int | None:
         """The deployment of a commit to an environment that carries our `payload`."""

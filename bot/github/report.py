@@ -12,9 +12,11 @@ from bot import events
 from bot.events import Bus
 from bot.github import messages
 from bot.github.messages import State
-from bot.models import deployments, facts, outbox
+from bot.models import approvals, deployments, facts, outbox
+from bot.models.approvals import ApprovalState
 from bot.models.facts import Facts, Headed
 from bot.models.status import BuildStatus
+from bot.models.tables import PullRequest
 from bot.settings import LOCAL_OWNER, Settings
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ class Reporter:
         bus.subscribe(events.BuildCompleted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildFailed, lambda event: self._report(event.build_id))
         bus.subscribe(events.PullRequestClosed, lambda event: self._close(event.pull_request_id))
+        bus.subscribe(events.ApprovalNeeded, lambda event: self._wait(event.pull_request_id))
+        bus.subscribe(events.ApprovalAsked, lambda event: self._ask(event.approval_id))
+        bus.subscribe(events.ApprovalDecided, lambda event: self._decided(event.approval_id))
 
     def _report(self, build_id: str) -> None:
         known = facts.of_build(build_id)
@@ -88,6 +93,9 @@ class Reporter:
         if known is not None and self._settings.GITHUB_COMMENTS:
             headed = Headed(pull_request.id, number, is_open=False)
             self._comment(project_id, headed, state_of(known, self._settings))
+        if known is None and pull_request.fork and self._settings.GITHUB_COMMENTS:
+            closed = messages.waiting_comment(self._waiting(pull_request), closed=True)
+            self._say(pull_request, closed, is_open=False)
         ended = {known.deployment_id: known.sha} if known is not None else {}
         # A fork's branch may have the name of one of ours.
         if not pull_request.fork and not facts.is_proposed(project_id, pull_request.head_ref):
@@ -97,6 +105,62 @@ class Reporter:
         for deployment_id, sha in ended.items():
             if not any(other.is_open for other in facts.pull_requests(project_id, sha)):
                 self._tell_deployment(project_id, deployment_id, "preview", inactive)
+
+    def _wait(self, pull_request_id: int) -> None:
+        """A fork's commit waits: say how it is approved, on the commit and in the comment."""
+        pull_request = facts.pull_request(pull_request_id)
+        wait = self._waiting(pull_request)
+        if not self._tells(wait.project):
+            number = pull_request.number
+            logger.info("%s: pull request %d waits for approval", wait.project, number)
+            return
+        project_id = pull_request.project_id
+        status = {"sha": wait.sha, "body": messages.waiting_status(wait)}
+        outbox.add(project_id, "status", f"status:{project_id}:{wait.sha}", status)
+        if self._settings.GITHUB_COMMENTS:
+            self._say(pull_request, messages.waiting_comment(wait), is_open=True)
+
+    def _ask(self, approval_id: int) -> None:
+        """Have GitHub asked whether somebody may approve; without credentials nobody can."""
+        approval = approvals.find(approval_id)
+        if approval is None:
+            return
+        if not self._tells(approval.project.name):
+            reason = "GitHub cannot be asked without a token or an App: approve on the dashboard."
+            approvals.decide(approval_id, may=False, reason=reason)
+            logger.info("%s: %s's approval: %s", approval.project.name, approval.actor, reason)
+            return
+        told = {"approval_id": approval_id}
+        outbox.add(approval.project_id, "approval", f"approval:{approval_id}", told)
+
+    def _decided(self, approval_id: int) -> None:
+        """Answer whoever asked: by a reaction to their comment, and in our own one."""
+        approval = approvals.find(approval_id)
+        if approval is None or not self._tells(approval.project.name):
+            return
+        granted = approval.state == ApprovalState.GRANTED
+        if approval.comment_id is not None:
+            told = {"comment_id": approval.comment_id, "content": "+1" if granted else "-1"}
+            key = f"reaction:{approval.comment_id}"
+            outbox.add(approval.project_id, "reaction", key, told)
+        pull_request = approvals.pull_request(approval.project_id, approval.number)
+        if not granted and pull_request is not None and self._is_waiting(pull_request):
+            self._wait(pull_request.id)
+
+    def _is_waiting(self, pull_request: PullRequest) -> bool:
+        deployed = facts.of_commit(pull_request.project_id, pull_request.head_sha)
+        return bool(pull_request.open) and deployed is None
+
+    def _waiting(self, pull_request: PullRequest) -> messages.Wait:
+        label = self._settings.FORK_APPROVAL_LABEL
+        project_id, sha = pull_request.project_id, pull_request.head_sha
+        return messages.Wait(
+            project=pull_request.project.name,
+            sha=sha,
+            url=self._settings.PUBLIC_URL,
+            label=label if label != "-" else "",
+            refusal=approvals.refusal(project_id, pull_request.number, sha),
+        )
 
     def _tells(self, project: str) -> bool:
         return self._enabled and not project.startswith(f"{LOCAL_OWNER}/")
@@ -115,20 +179,32 @@ class Reporter:
 
     def _comment(self, project_id: int, pull_request: Headed, state: State) -> None:
         text = messages.comment(state, closed=not pull_request.is_open)
-        outbox.add(
-            project_id,
-            "comment",
-            f"comment:{pull_request.id}",
-            {
-                "pull_request_id": pull_request.id,
-                "number": pull_request.number,
-                "open": pull_request.is_open,
-                "marker": messages.marker(state.project),
-                "body": text,
-            },
-            delay=0 if state.status in _AT_ONCE else _MOMENT,
-            replace=True,
-        )
+        delay = 0 if state.status in _AT_ONCE else _MOMENT
+        _add_comment(project_id, pull_request, messages.marker(state.project), text, delay)
+
+    def _say(self, pull_request: PullRequest, text: str, *, is_open: bool) -> None:
+        headed = Headed(pull_request.id, pull_request.number, is_open)
+        marker = messages.marker(pull_request.project.name)
+        _add_comment(pull_request.project_id, headed, marker, text)
+
+
+def _add_comment(
+    project_id: int, pull_request: Headed, marker: str, text: str, delay: int = 0
+) -> None:
+    outbox.add(
+        project_id,
+        "comment",
+        f"comment:{pull_request.id}",
+        {
+            "pull_request_id": pull_request.id,
+            "number": pull_request.number,
+            "open": pull_request.is_open,
+            "marker": marker,
+            "body": text,
+        },
+        delay=delay,
+        replace=True,
+    )
 
 
 def state_of(known: Facts, settings: Settings) -> State:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.errors import SystemFault, UserError
 from bot.github import limits, messages
+from bot.github.approval import Approver
 from bot.github.client import Client
 from bot.models import outbox, projects
 from bot.models.database import Database
@@ -48,11 +49,13 @@ class Sender:
         client: Client,
         settings: Settings,
         clock: Callable[[], float] = time.time,
+        approver: Approver | None = None,
     ) -> None:
         self._database = database
         self._client = client
         self._settings = settings
         self._clock = clock
+        self._approver = approver
         # When accounts that met a rate limit may ask again, in ms.
         self._silent: dict[str, int] = {}
 
@@ -126,6 +129,16 @@ class Sender:
                 self._say_comment(entry, payload, remote)
             case "deployment":
                 self._say_deployment(entry, project, payload, remote)
+            case "reaction":
+                remote.react(payload["comment_id"], payload["content"])
+            case "approval":
+                self._ask_permission(payload["approval_id"], remote)
+
+    def _ask_permission(self, approval_id: int, remote: Remote) -> None:
+        approver = self._approver
+        approval = approver.asked(approval_id) if approver is not None else None
+        if approver is not None and approval is not None:
+            approver.decide(approval, remote.permission_of(approval.actor))
 
     def _say_comment(self, entry: OutboxEntry, payload: dict[str, Any], remote: Remote) -> None:
         """Edit the one comment; create it where there is none."""

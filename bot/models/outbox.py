@@ -34,12 +34,13 @@ NOT EXISTS (
     SELECT 1 FROM outbox e
     WHERE e.key = o.key AND e.id < o.id AND e.state IN ('waiting', 'sending'))
 """
-# Statuses first: they are what a merge may wait for.
+# Approvals first, for somebody waits for them, then statuses, which a merge may wait for.
 _CLAIMABLE = f"""
 SELECT o.id FROM outbox o
 WHERE o.state IN ('waiting', 'sending') AND o.due_at <= ?
     AND (o.state = 'waiting' OR o.lease_until < ?) AND {_FIRST_OF_KEY}
-ORDER BY CASE o.kind WHEN 'status' THEN 0 WHEN 'comment' THEN 1 ELSE 2 END, o.due_at, o.id
+ORDER BY CASE o.kind WHEN 'approval' THEN 0 WHEN 'status' THEN 1 WHEN 'comment' THEN 2 ELSE 3 END,
+    o.due_at, o.id
 LIMIT 1
 """
 _CLAIM = """

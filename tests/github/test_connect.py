@@ -53,7 +53,7 @@ def test_a_repository_without_our_webhook_gets_one(
     assert json.loads(github.calls[1].request.body or "") == {
         "name": "web",
         "config": CONFIG,
-        "events": ["push", "pull_request", "delete"],
+        "events": ["push", "pull_request", "issue_comment", "delete"],
         "active": True,
     }
 
@@ -61,8 +61,8 @@ def test_a_repository_without_our_webhook_gets_one(
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        (["push"], ["push", "pull_request", "delete"]),
-        (["issues", "push"], ["push", "pull_request", "delete", "issues"]),
+        (["push"], ["push", "pull_request", "issue_comment", "delete"]),
+        (["issues", "push"], ["push", "pull_request", "issue_comment", "delete", "issues"]),
         (["*"], ["*"]),
     ],
 )

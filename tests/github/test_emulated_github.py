@@ -112,7 +112,7 @@ def test_its_webhooks_are_signed_and_read_as_we_expect(
     again = connect_repository(client, settings, REPOSITORY)
     assert (first.created, again.created, again.hook_id) == (True, False, first.hook_id)
     (listed,) = github.ask("GET", f"/repos/{REPOSITORY}/hooks")
-    assert sorted(listed["events"]) == ["delete", "pull_request", "push"]
+    assert sorted(listed["events"]) == ["delete", "issue_comment", "pull_request", "push"]
 
     opened = github.open_pull_request("feature")
     event = _read(hook, "pull_request", settings)
