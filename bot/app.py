@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> WsgiApplication:
     dispatcher = Dispatcher(enqueue)
     webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
     site = create_site(parts)
-    
+
     def tell() -> None:
         if parts.client is not None:
             tasks.deliver()

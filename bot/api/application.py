@@ -18,7 +18,16 @@ from bot.api.limits import limit_requests
 from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.specification import specification
-from bot.api.v1 import builds, deployments, projects, tokens
+from bot.api.v1 import (
+    administration,
+    builds,
+    deployments,
+    members,
+    projects,
+    pull_requests,
+    tokens,
+    users,
+)
 from bot.errors import UserError
 from bot.uploads.intake import Uploads
 
@@ -73,7 +82,9 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(builds.blueprint(services))
     api.register_api(deployments.blueprint(services, uploads))
     api.register_api(projects.blueprint(services))
-    api.register_api(tokens.blueprint(services))
+    api.register_api(domains.blueprint(services))
+    for resource in (members, pull_requests, tokens, users, administration):
+        api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:
         api.wsgi_app = ProxyFix(api.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     return api

@@ -7,7 +7,6 @@ previews share the origin by default, and their pages are hostile.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import Request
@@ -15,38 +14,13 @@ from flask import Request
 from bot.errors import UserError
 from bot.models import tokens
 from bot.models.database import Database
-from bot.models.tables import Project
+from bot.models.rights import Caller, of_token
 from bot.models.tokens import Scope
 from bot.settings import Settings
 
 # A request with one of these comes from elsewhere, or out of a browser.
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 _OF_BROWSERS = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Referer")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody with rights. `project_id`: these rights are for one project alone."""
-
-    name: str
-    scope: Scope
-    project_id: int | None = None
-    project: str = ""
-    key: str = ""
-
-    def may(self, scope: Scope, project: str | None = None) -> bool:
-        """Whether they have a right for a project (a name), or in general."""
-        allowed = self.project_id is None or project == self.project
-        return allowed and self.scope.includes(scope)
-
-    def require(self, scope: Scope, project: str | None = None) -> None:
-        """Raises `UserError`: `forbidden`."""
-        if not self.scope.includes(scope):
-            raise UserError(
-                "forbidden", f"This needs a token of scope {scope}; yours is {self.scope}."
-            )
-        if not self.may(scope, project):
-            raise UserError("forbidden", f"This token is for the project {self.project} alone.")
 
 
 def authenticate(request: Request, settings: Settings, database: Database) -> Caller:
@@ -56,14 +30,7 @@ def authenticate(request: Request, settings: Settings, database: Database) -> Ca
         token = tokens.find(secret.strip(), database) if kind.lower() == "bearer" else None
         if token is None:
             raise UserError("unauthorized", "The token is not valid, or no longer.")
-        project: Project | None = token.project
-        return Caller(
-            name=f"token {token.name} ({token.id})",
-            scope=Scope(token.scope),
-            project_id=token.project_id,
-            project=project.name if project is not None else "",
-            key=token.id,
-        )
+        return of_token(token)
     if is_local(request, settings):
         return Caller(name="this machine", scope=Scope.ADMIN, key="local")
     raise UserError(

@@ -11,10 +11,10 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.api import problems
-from bot.api.authentication import Caller
 from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.errors import UserError
+from bot.models.rights import Caller
 from bot.models.tokens import Scope
 from bot.uploads.intake import Options, Taken, Uploads
 from bot.uploads.receive import receive
@@ -91,22 +91,22 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     )
     def deploy() -> Response:
         caller: Caller = g.caller
-        caller.require(Scope.DEPLOY, caller.project)
+        caller.require(Scope.DEPLOY)
 
         def authorise(project: str) -> None:
-            caller.require(Scope.DEPLOY, project)
+            caller.require_name(Scope.DEPLOY, project)
 
         if request.mimetype == "application/json":
             try:
                 asked = DeployRepository.model_validate_json(_small_body())
             except ValidationError as error:
                 return problems.of_validation(error)
-            options = Options(asked.project, asked.ref, asked.production, caller.name)
+            options = options_of(caller, asked.project, asked.ref, asked.production)
             taken = uploads.take_remote(asked.github_url, options, authorise)
         else:
             folder = uploads.sources.root
             with receive(request.environ, folder, settings.MAX_UPLOAD_SIZE) as received:
-                options = _options(received.fields, caller.name)
+                options = _options(received.fields, caller)
                 taken = uploads.take_archive(received, options, authorise)
         return answer(taken, services)
 
@@ -131,12 +131,16 @@ def answer(taken: Taken, services: Services) -> Response:
     return response
 
 
-def _options(fields: Mapping[str, str], actor: str) -> Options:
+def options_of(caller: Caller, project: str, ref: str, production: bool) -> Options:
+    return Options(project, ref, production, actor=caller.name, user_id=caller.user_id)
+
+
+def _options(fields: Mapping[str, str], caller: Caller) -> Options:
     production = fields.get("production", "").lower()
     if production not in _TRUE | _FALSE:
         raise UserError("invalid-request", "`production` is yes or no.")
     project, ref = fields.get("project", ""), fields.get("ref", "")
-    return Options(project, ref, production in _TRUE, actor)
+    return options_of(caller, project, ref, production in _TRUE)
 
 
 def _small_body() -> bytes:

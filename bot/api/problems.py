@@ -27,6 +27,8 @@ _STATUS: dict[str, int] = {
     "invalid-cursor": 400,
     "invalid-sha": 400,
     "key-missing": 503,
+    "last-admin": 409,
+    "login-taken": 409,
     "not-finished": 409,
     "precondition-failed": 412,
     "project-name-taken": 409,

@@ -13,7 +13,10 @@ from bot.storage.store import Store
 
 @dataclass(frozen=True)
 class Services:
-    """`wake` tells workers of queued builds; `build_now` brings one to its end, here and now."""
+    """`wake` tells workers of queued builds; `build_now` brings one to its end, here and now.
+
+    `tell` has the code host told what a change has written into the outbox.
+    """
 
     settings: Settings
     database: Database
@@ -21,3 +24,4 @@ class Services:
     bus: Bus
     wake: Callable[[Sequence[str]], None]
     build_now: Callable[[str], None]
+    tell: Callable[[], None] = lambda: None

@@ -8,18 +8,22 @@ from __future__ import annotations
 import re
 
 from bot.errors import UserError
+from bot.models import users
 from bot.models.addresses import slug
 from bot.models.deployments import Requested, queue_build
 from bot.models.ids import now
 from bot.models.status import DeploymentStatus
 from bot.models.tables import Deployment, Project
+from bot.models.users import Role
 
 # A repository's project is `owner/name`; a name for uploads has no slash.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
-def project_for(name: str) -> Project:
+def project_for(name: str, user_id: int | None = None) -> Project:
     """The project that uploads of this name go to, made where there is none.
+
+    Who makes it, if a user, owns it.
 
     Raises `UserError`: `invalid-project-name`, `project-name-taken` (another project has
     the same address), `project-not-connected` (of a repository that is not connected).
@@ -46,16 +50,25 @@ def project_for(name: str) -> Project:
         )
     time = now()
     created: Project = Project.create(name=name, created_at=time, updated_at=time)
+    if user_id is not None:
+        users.join(created.id, user_id, Role.OWNER)
     return created
 
 
 def request(
-    deployment_id: str, project_id: int, *, source: str, ref: str, environment: str
+    deployment_id: str,
+    project_id: int,
+    *,
+    source: str,
+    ref: str,
+    environment: str,
+    user_id: int | None = None,
 ) -> Requested:
     """Record a deployment and queue its build. `source` is `upload` or `url`."""
     time = now()
     Deployment.create(
         id=deployment_id,
+        user=user_id,
         project=project_id,
         sha=None,
         ref=ref,

@@ -41,13 +41,14 @@ _LOOK = 0.004  # seconds
 class Options:
     """What the uploader chose. `project` is empty where they left it to us.
 
-    `actor` is who they are, for the audit log.
+    `actor` is who they are, for the audit log; `user_id` the user, if it is one.
     """
 
     project: str = ""
     ref: str = ""
     production: bool = False
     actor: str = ""
+    user_id: int | None = None
 
     @property
     def environment(self) -> str:
@@ -117,7 +118,7 @@ class Uploads:
             self.sources.keep_archive(deployment_id, received.path, tree, promised=builds)
         finally:
             shutil.rmtree(tree, ignore_errors=True)
-        return self._request(deployment_id, name, "upload", options, builds=builds)
+        return self._request(deployment_id, name, "upload", options, authorise, builds=builds)
 
     def take_remote(self, url: str, options: Options, authorise: Authorise) -> Taken:
         """Deploy a repository by its address: a worker fetches it. Raises `UserError`."""
@@ -127,7 +128,7 @@ class Uploads:
         name = self._checked(options, options.project or project_name(remote.name), authorise)
         deployment_id = new_id("dpl")
         self.sources.keep(deployment_id, RemoteSource(remote.url, remote.ref))
-        return self._request(deployment_id, name, "url", options, builds=True)
+        return self._request(deployment_id, name, "url", options, authorise, builds=True)
 
     def missing(self, files: Mapping[str, str]) -> list[str]:
         """Those digests of a manifest whose contents are not in the store. Raises `UserError`."""
@@ -145,7 +146,7 @@ class Uploads:
         # Others may have stored some of them: what is promised must outlive a power cut.
         self._store.flush()
         self.sources.keep(deployment_id, FilesSource(dict(files)), promised=builds)
-        return self._request(deployment_id, name, "upload", options, builds=builds)
+        return self._request(deployment_id, name, "upload", options, authorise, builds=builds)
 
     @staticmethod
     def _checked(options: Options, name: str, authorise: Authorise) -> str:
@@ -173,18 +174,28 @@ class Uploads:
             register.add_file(path)
 
     def _request(
-        self, deployment_id: str, name: str, source: str, options: Options, *, builds: bool
+        self,
+        deployment_id: str,
+        name: str,
+        source: str,
+        options: Options,
+        authorise: Authorise,
+        *,
+        builds: bool,
     ) -> Taken:
         """Record a deployment whose source is kept, and bring it on its way."""
         try:
             with self._database.write():
-                project = uploads.project_for(name)
+                # Again: somebody else may have made a project of this name meanwhile.
+                authorise(name)
+                project = uploads.project_for(name, options.user_id)
                 requested = uploads.request(
                     deployment_id,
                     project.id,
                     source=source,
                     ref=options.ref,
                     environment=options.environment,
+                    user_id=options.user_id,
                 )
                 audit.note(options.actor, "deployment.create", deployment_id, project=name)
                 self._bus.publish(DeploymentCreated(deployment_id, requested.build_id))

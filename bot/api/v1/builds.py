@@ -52,9 +52,8 @@ def blueprint(services: Services) -> APIBlueprint:
 
     @api.get("/builds", summary="List builds", responses={200: BuildPage, 400: Problem})
     def list_builds(query: BuildFilter) -> Response:
-        caller = find.caller()
-        caller.require(Scope.READ, caller.project)
         rows = Build.select(Build, Deployment, Project).join(Deployment).join(Project)
+        rows = find.visible(rows, Deployment.project)
         if query.sha:
             if not _SHA.fullmatch(query.sha):
                 raise UserError("invalid-sha", "Give a full commit SHA: ?sha=<sha>.")
@@ -63,9 +62,8 @@ def blueprint(services: Services) -> APIBlueprint:
             rows = rows.where(Deployment.id == query.deployment_id)
         if query.status is not None:
             rows = rows.where(Build.status == query.status)
-        for project_id in (query.project_id, caller.project_id):
-            if project_id is not None:
-                rows = rows.where(Deployment.project == project_id)
+        if query.project_id is not None:
+            rows = rows.where(Deployment.project == query.project_id)
         found, cursor = page_of(rows, Build.id, query)
         return answer(BuildPage(data=[build_out(row, settings) for row in found], next=cursor))
 
@@ -111,8 +109,9 @@ def blueprint(services: Services) -> APIBlueprint:
         with database.write():
             if not changes.cancel_build(build.id):
                 raise UserError("conflict", f"The build has ended: it is {build.status}.")
-            audit.note(find.caller().name, "build.cancel", build.id)
+            audit.note(find.caller().name, "build.cancel", build.id, project=_project_of(build))
             services.bus.publish(BuildFailed(build.deployment_id, build.id))
+        services.tell()
         return answer(OneBuild(data=build_out(find.build(build.id, Scope.DEPLOY), settings)))
 
     @api.post(
@@ -131,13 +130,23 @@ def blueprint(services: Services) -> APIBlueprint:
             requested = deployments.retry_build(deployment.id)
             if not requested.created:
                 raise UserError("conflict", "Another build of it is queued or running.")
-            audit.note(find.caller().name, "build.retry", build.id, new=requested.build_id)
+            audit.note(
+                find.caller().name,
+                "build.retry",
+                build.id,
+                project=_project_of(build),
+                new=requested.build_id,
+            )
             services.bus.publish(DeploymentCreated(deployment.id, requested.build_id))
         services.wake([requested.build_id])
         again = find.build(requested.build_id, Scope.DEPLOY)
         return answer(OneBuild(data=build_out(again, settings)), 202)
 
     return api
+
+
+def _project_of(build: Build) -> str:
+    return str(build.deployment.project.name)
 
 
 _LOG_TYPES = ("text/plain", following.MEDIA_TYPE)

@@ -35,7 +35,7 @@ from bot.models import audit, changes
 from bot.models.status import DeploymentStatus
 from bot.models.tables import Deployment, File, Project
 from bot.models.tokens import Scope
-from bot.uploads.intake import Options, Uploads
+from bot.uploads.intake import Uploads
 from bot.uploads.receive import TooLarge, chunks_of
 
 
@@ -60,9 +60,8 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
 
     @api.get("/deployments", summary="List deployments", responses={200: DeploymentPage})
     def list_deployments(query: DeploymentFilter) -> Response:
-        caller = find.caller()
-        caller.require(Scope.READ, caller.project)
         rows = Deployment.select(Deployment, Project).join(Project)
+        rows = find.visible(rows, Deployment.project)
         if query.sha:
             rows = rows.where(Deployment.sha == query.sha)
         if query.ref:
@@ -71,9 +70,8 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
             rows = rows.where(Deployment.environment == query.environment)
         if query.status is not None:
             rows = rows.where(Deployment.status == query.status)
-        for project_id in (query.project_id, caller.project_id):
-            if project_id is not None:
-                rows = rows.where(Deployment.project == project_id)
+        if query.project_id is not None:
+            rows = rows.where(Deployment.project == query.project_id)
         found, cursor = page_of(rows, Deployment.id, query)
         data = [deployment_out(row, settings) for row in found]
         return answer(DeploymentPage(data=data, next=cursor))
@@ -90,10 +88,12 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     )
     def deploy_files(body: FilesIn) -> Response:
         caller = find.caller()
-        caller.require(Scope.DEPLOY, caller.project)
-        options = Options(body.project or caller.project, body.ref, body.production, caller.name)
+        caller.require(Scope.DEPLOY)
+        options = deploy.options_of(
+            caller, body.project or caller.project, body.ref, body.production
+        )
         taken = uploads.take_files(
-            body.files, options, lambda name: caller.require(Scope.DEPLOY, name)
+            body.files, options, lambda name: caller.require_name(Scope.DEPLOY, name)
         )
         return deploy.answer(taken, services)
 
@@ -104,7 +104,7 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     )
     def missing(body: FilesIn) -> Response:
         caller = find.caller()
-        caller.require(Scope.DEPLOY, caller.project)
+        caller.require(Scope.DEPLOY)
         return answer(Missing(missing=uploads.missing(body.files)))
 
     @api.put(
@@ -121,7 +121,7 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     )
     def put_content(path: DigestPath) -> Response:
         caller = find.caller()
-        caller.require(Scope.DEPLOY, caller.project)
+        caller.require(Scope.DEPLOY)
         size = request.content_length
         if size is not None and size > settings.MAX_FILE_SIZE:
             raise TooLarge(settings.MAX_FILE_SIZE)
@@ -166,7 +166,10 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
         with database.write():
             for build_id in changes.delete_deployment(found.id):
                 services.bus.publish(BuildFailed(found.id, build_id))
-            audit.note(find.caller().name, "deployment.delete", found.id)
+            audit.note(
+                find.caller().name, "deployment.delete", found.id, project=found.project.name
+            )
+        services.tell()
         store.delete(found.id)
         uploads.sources.forget(found.id)
         return nothing()

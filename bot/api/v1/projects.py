@@ -1,4 +1,4 @@
-"""Projects, with what hangs on them: aliases, domains, variables, production."""
+"""Projects, with what hangs on them: aliases, variables, production."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from bot.api.v1.paging import page_of
 from bot.api.v1.schemas import (
     AliasList,
     AliasOut,
-    DomainIn,
-    OneAlias,
     OneDeployment,
     OneProject,
     OneVariable,
@@ -34,9 +32,9 @@ from bot.api.v1.schemas import (
     variable_out,
 )
 from bot.errors import UserError
-from bot.models import audit, changes, projects, uploads, variables
+from bot.events import BuildCompleted
+from bot.models import audit, changes, deployments, projects, uploads, variables
 from bot.models.ids import now
-from bot.models.status import AliasKind
 from bot.models.tables import Alias, Project, Variable
 from bot.models.tokens import Scope
 from bot.models.variables import Context
@@ -46,10 +44,6 @@ from bot.uploads.sources import Sources
 
 class ProjectFilter(Paged):
     name: str = Field("", max_length=200)
-
-
-class DomainPath(ProjectPath):
-    domain: str = Field(max_length=253)
 
 
 class VariablePath(ProjectPath):
@@ -64,15 +58,17 @@ def blueprint(services: Services) -> APIBlueprint:
     api = APIBlueprint("projects", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="projects")])
     database = services.database
 
+    def _tell(deployment_id: str) -> None:
+        """That this is in production now."""
+        build = deployments.newest_build(deployment_id)
+        if build is not None:
+            services.bus.publish(BuildCompleted(deployment_id, build.id))
+
     @api.get("/projects", summary="List projects", responses={200: ProjectPage})
     def list_projects(query: ProjectFilter) -> Response:
-        caller = find.caller()
-        caller.require(Scope.READ, caller.project)
-        rows = Project.select()
+        rows = find.visible(Project.select(), Project.id)
         if query.name:
             rows = rows.where(Project.name == query.name)
-        if caller.project_id is not None:
-            rows = rows.where(Project.id == caller.project_id)
         found, cursor = page_of(rows, Project.id, query)
         return answer(ProjectPage(data=[project_out(row) for row in found], next=cursor))
 
@@ -83,15 +79,16 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={201: OneProject, 409: Problem, 422: Problem},
     )
     def create_project(body: ProjectIn) -> Response:
-        find.caller().require(Scope.ADMIN, body.name)
+        caller = find.caller()
+        caller.require_name(Scope.ADMIN, body.name)
         with database.write():
             if projects.by_name(body.name) is not None:
                 raise UserError("project-name-taken", f"There is a project {body.name} already.")
-            created = uploads.project_for(body.name)
+            created = uploads.project_for(body.name, caller.user_id)
             Project.update(production_branch=body.production_branch).where(
                 Project.id == created.id
             ).execute()
-            audit.note(find.caller().name, "project.create", body.name)
+            audit.note(caller.name, "project.create", body.name, project=body.name)
         response = answer(OneProject(data=project_out(Project.get_by_id(created.id))), 201)
         response.headers["Location"] = f"/api/v1/projects/{created.id}"
         return response
@@ -114,7 +111,13 @@ def blueprint(services: Services) -> APIBlueprint:
             Project.update(production_branch=body.production_branch, updated_at=now()).where(
                 Project.id == found.id
             ).execute()
-            audit.note(find.caller().name, "project.change", found.name, **body.model_dump())
+            audit.note(
+                find.caller().name,
+                "project.change",
+                found.name,
+                project=found.name,
+                **body.model_dump(exclude_none=True),
+            )
         return answer(OneProject(data=project_out(Project.get_by_id(found.id))))
 
     @api.delete(
@@ -128,7 +131,7 @@ def blueprint(services: Services) -> APIBlueprint:
             found = find.project(path.project_id, Scope.ADMIN)
             require_match(OneProject(data=project_out(found)))
             deployment_ids = changes.delete_project(found.id)
-            audit.note(find.caller().name, "project.delete", found.name)
+            audit.note(find.caller().name, "project.delete", found.name, project=found.name)
         for deployment_id in deployment_ids:
             services.store.delete(deployment_id)
             sources.forget(deployment_id)
@@ -144,8 +147,14 @@ def blueprint(services: Services) -> APIBlueprint:
             found = find.project(path.project_id, Scope.DEPLOY)
             changes.promote(found.id, body.deployment_id)
             audit.note(
-                find.caller().name, "project.promote", found.name, deployment=body.deployment_id
+                find.caller().name,
+                "project.promote",
+                found.name,
+                project=found.name,
+                deployment=body.deployment_id,
             )
+            _tell(body.deployment_id)
+        services.tell()
         return _deployment(body.deployment_id, services)
 
     @api.post(
@@ -157,51 +166,26 @@ def blueprint(services: Services) -> APIBlueprint:
         with database.write():
             found = find.project(path.project_id, Scope.DEPLOY)
             earlier = changes.roll_back(found.id)
-            audit.note(find.caller().name, "project.rollback", found.name, deployment=earlier.id)
+            audit.note(
+                find.caller().name,
+                "project.rollback",
+                found.name,
+                project=found.name,
+                deployment=earlier.id,
+            )
+            _tell(earlier.id)
+        services.tell()
         return _deployment(earlier.id, services)
 
     @api.get(
         "/projects/<project_id>/aliases",
-        summary="A project's aliases: production, branches, pull requests, domains",
+        summary="A project's aliases: production, branches, pull requests",
         responses={200: AliasList, 404: Problem},
     )
     def list_aliases(path: ProjectPath) -> Response:
         found = find.project(path.project_id, Scope.READ)
         rows = Alias.select().where(Alias.project == found.id).order_by(Alias.kind, Alias.name)
         return answer(AliasList(data=[_alias_out(row) for row in rows]))
-
-    @api.post(
-        "/projects/<project_id>/domains",
-        summary="Serve production under a domain too",
-        responses={201: OneAlias, 404: Problem, 409: Problem},
-    )
-    def add_domain(path: ProjectPath, body: DomainIn) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.ADMIN)
-            current = changes.in_production(found.id)
-            if current is None:
-                raise UserError("conflict", "Nothing is in production yet.", "Promote first.")
-            taken = Alias.get_or_none(Alias.kind == AliasKind.DOMAIN, Alias.name == body.domain)
-            if taken is not None and taken.project_id != found.id:
-                raise UserError("conflict", "The domain leads to another project.")
-            projects.point_alias(found.id, AliasKind.DOMAIN, body.domain, current.id)
-            audit.note(find.caller().name, "domain.add", body.domain, project=found.name)
-        row = Alias.get(Alias.kind == AliasKind.DOMAIN, Alias.name == body.domain)
-        return answer(OneAlias(data=_alias_out(row)), 201)
-
-    @api.delete(
-        "/projects/<project_id>/domains/<domain>",
-        summary="Take a domain away",
-        responses={204: None, 404: Problem},
-    )
-    def remove_domain(path: DomainPath) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.ADMIN)
-            mine = (Alias.project == found.id) & (Alias.kind == AliasKind.DOMAIN)
-            if not Alias.delete().where(mine, Alias.name == path.domain.lower()).execute():
-                raise UserError("domain-not-found", "The project has no such domain.")
-            audit.note(find.caller().name, "domain.remove", path.domain, project=found.name)
-        return nothing()
 
     @api.get(
         "/projects/<project_id>/variables",

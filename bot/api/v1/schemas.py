@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from bot.api.builds import as_json
-from bot.models.tables import AuditEntry, Build, Deployment, File, Project, Token, Variable
+from bot.models.tables import AuditEntry, Build, Deployment, File, Project, Token, User, Variable
 from bot.models.tokens import Scope
 from bot.models.variables import Context
 from bot.settings import Settings
@@ -159,6 +159,14 @@ class TokenIn(Asked):
     name: str = Field(min_length=1, max_length=100)
     scope: Scope = Scope.DEPLOY
     project_id: Number | None = Field(None, description="Default: all projects.")
+    user: str | None = Field(
+        None,
+        max_length=39,
+        description=(
+            "Whose it is; default: the asker's own. Empty: nobody's, its scope alone counts; "
+            "for administrators, and for owners with `project_id`."
+        ),
+    )
     expires_in_days: int | None = Field(None, ge=1, le=3650)
 
 
@@ -168,6 +176,7 @@ class TokenOut(BaseModel):
     beginning: str = Field(description="Its first characters, to tell it by.")
     scope: str
     project_id: int | None
+    user: str | None = Field(description="Whose it is, and whose roles bind it.")
     created_at: Time
     expires_at: Time | None
     last_used_at: Time | None
@@ -213,6 +222,7 @@ class AuditOut(BaseModel):
     actor: str
     action: str
     subject: str
+    project: str = Field(description="The project that was touched, if it is one's matter.")
     details: dict[str, Any]
 
 
@@ -316,7 +326,9 @@ def variable_out(variable: Variable) -> VariableOut:
 
 
 def token_out(token: Token) -> TokenOut:
-    return TokenOut.model_validate(token, from_attributes=True)
+    user: User | None = token.user
+    values = {name: getattr(token, name) for name in TokenOut.model_fields if name != "user"}
+    return TokenOut(**values, user=user.login if user is not None else None)
 
 
 def audit_out(entry: AuditEntry) -> AuditOut:
@@ -326,5 +338,6 @@ def audit_out(entry: AuditEntry) -> AuditOut:
         actor=entry.actor,
         action=entry.action,
         subject=entry.subject,
+        project=entry.project,
         details=json.loads(entry.details),
     )

@@ -1,10 +1,13 @@
-"""Tokens, usage, keys, and the audit log: what administrators look after."""
+"""Tokens: made once, shown once, revoked."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from peewee import JOIN
 from pydantic import BaseModel, Field
 
 from bot.api.conditional import answer, nothing
@@ -12,25 +15,14 @@ from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.v1 import find
 from bot.api.v1.paging import page_of
-from bot.api.v1.schemas import (
-    AuditPage,
-    Number,
-    OneToken,
-    Paged,
-    TokenIn,
-    TokenMade,
-    TokenPage,
-    UsageList,
-    UsageOut,
-    audit_out,
-    token_out,
-)
+from bot.api.v1.schemas import OneToken, Paged, TokenIn, TokenMade, TokenPage, token_out
 from bot.errors import UserError
-from bot.models import audit, tokens, usage, variables
+from bot.models import audit, tokens, users
 from bot.models.ids import now
-from bot.models.tables import AuditEntry, Token
+from bot.models.rights import Caller
+from bot.models.tables import Project, Token, User
 from bot.models.tokens import Scope
-from bot.sealing import sealing_from
+from bot.models.users import Role
 
 _DAY = 86_400_000  # ms
 
@@ -39,28 +31,19 @@ class TokenPath(BaseModel):
     token_id: str = Field(max_length=64)
 
 
-class UsageQuery(BaseModel):
-    since: int = Field(0, ge=0, lt=1 << 53, description="Milliseconds since 1970, UTC.")
-    project_id: Number | None = None
-
-
-class Rotated(BaseModel):
-    count: int = Field(description="How many variables there are.")
+class TokenFilter(Paged):
+    user: str = Field("", max_length=39, description="Of one user.")
 
 
 def blueprint(services: Services) -> APIBlueprint:
-    api = APIBlueprint(
-        "administration", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="administration")]
-    )
+    api = APIBlueprint("tokens", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="tokens")])
     database = services.database
 
     @api.get("/tokens", summary="List tokens", responses={200: TokenPage})
-    def list_tokens(query: Paged) -> Response:
-        caller = find.caller()
-        caller.require(Scope.ADMIN, caller.project)
-        rows = Token.select().where(Token.revoked_at.is_null())
-        if caller.project_id is not None:
-            rows = rows.where(Token.project == caller.project_id)
+    def list_tokens(query: TokenFilter) -> Response:
+        rows = _manageable(find.caller())
+        if query.user:
+            rows = rows.where(User.login == query.user)
         found, cursor = page_of(rows, Token.id, query)
         return answer(TokenPage(data=[token_out(row) for row in found], next=cursor))
 
@@ -72,62 +55,90 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def create_token(body: TokenIn) -> Response:
         caller = find.caller()
-        if body.project_id is None:
-            caller.require(Scope.ADMIN)
-        else:
-            find.project(body.project_id, Scope.ADMIN)
+        caller.require(Scope.ADMIN)
+        owner = _owner_of_new(caller, body)
+        project = _project_of_new(caller, body.project_id)
         days = body.expires_in_days
         expires_at = now() + days * _DAY if days is not None else None
         with database.write():
-            token, secret = tokens.create(body.name, body.scope, body.project_id, expires_at)
-            audit.note(caller.name, "token.create", token.id, name=body.name, scope=body.scope)
+            token, secret = tokens.create(
+                body.name,
+                body.scope,
+                project.id if project is not None else None,
+                expires_at,
+                owner.id if owner is not None else None,
+            )
+            audit.note(
+                caller.name,
+                "token.create",
+                token.id,
+                project=project.name if project is not None else "",
+                name=body.name,
+                scope=body.scope,
+                user=owner.login if owner is not None else None,
+            )
         made = TokenMade(**token_out(token).model_dump(), token=secret)
         return answer(OneToken(data=made), 201)
 
     @api.delete("/tokens/<token_id>", summary="Revoke a token", responses={204: None, 404: Problem})
     def revoke_token(path: TokenPath) -> Response:
-        caller = find.caller()
-        caller.require(Scope.ADMIN, caller.project)
-        token: Token | None = Token.get_or_none(Token.id == path.token_id)
-        hidden = caller.project_id is not None and (
-            token is None or token.project_id != caller.project_id
-        )
         with database.write():
-            if hidden or not tokens.revoke(path.token_id):
+            token: Token | None = (
+                _manageable(find.caller()).where(Token.id == path.token_id).first()
+            )
+            if token is None or not tokens.revoke(token.id):
                 raise UserError("token-not-found", "There is no such token.")
-            audit.note(caller.name, "token.revoke", path.token_id)
+            project: Project | None = token.project
+            audit.note(
+                find.caller().name,
+                "token.revoke",
+                token.id,
+                project=project.name if project is not None else "",
+            )
         return nothing()
 
-    @api.get("/usage", summary="What projects use", responses={200: UsageList, 404: Problem})
-    def get_usage(query: UsageQuery) -> Response:
-        caller = find.caller()
-        caller.require(Scope.READ, caller.project)
-        project_id = query.project_id or caller.project_id
-        if project_id is not None:
-            find.project(project_id, Scope.READ)
-        found = usage.of_projects(query.since, project_id or 0)
-        return answer(
-            UsageList(data=[UsageOut.model_validate(row, from_attributes=True) for row in found])
-        )
-
-    @api.post(
-        "/variables/rotate",
-        summary="Encrypt all variables with the newest key",
-        description="After SECRETS_KEY was set to `new,old`; then the old one can go.",
-        responses={200: Rotated},
-    )
-    def rotate() -> Response:
-        find.caller().require(Scope.ADMIN)
-        sealing = sealing_from(services.settings)
-        with database.write():
-            count = variables.rewrite(sealing.seal_again)
-            audit.note(find.caller().name, "variables.rotate", "all", count=count)
-        return answer(Rotated(count=count))
-
-    @api.get("/audit", summary="Who changed what, and when", responses={200: AuditPage})
-    def get_audit(query: Paged) -> Response:
-        find.caller().require(Scope.ADMIN)
-        rows, cursor = page_of(AuditEntry.select(), AuditEntry.id, query)
-        return answer(AuditPage(data=[audit_out(row) for row in rows], next=cursor))
-
     return api
+
+
+def _manageable(caller: Caller) -> Any:
+    """The valid tokens that the caller may see and revoke: their own, and those of no user
+    for projects that they own; administrators: all. Raises `UserError`: `forbidden`."""
+    caller.require(Scope.ADMIN)
+    rows = (
+        Token.select(Token, Project, User)
+        .join(Project, JOIN.LEFT_OUTER)
+        .switch(Token)
+        .join(User, JOIN.LEFT_OUTER)
+        .where(Token.revoked_at.is_null())
+    )
+    if caller.project_id is not None:
+        rows = rows.where(Token.project == caller.project_id)
+    if caller.roles is not None:
+        owned = [id_ for id_, role in caller.roles.items() if role is Role.OWNER]
+        nobodys = Token.user.is_null() & Token.project.in_(owned)
+        rows = rows.where((Token.user == caller.user_id) | nobodys)
+    return rows
+
+
+def _owner_of_new(caller: Caller, body: TokenIn) -> User | None:
+    """Whose a new token is to be. Raises `UserError`: `forbidden`, `user-not-found`."""
+    if body.user is None:
+        return users.by_login(caller.login) if caller.login else None
+    if not body.user:
+        if body.project_id is None:
+            caller.require_everywhere(Scope.ADMIN)
+        else:
+            find.project(body.project_id, Scope.ADMIN)
+        return None
+    if body.user != caller.login:
+        caller.require_everywhere(Scope.ADMIN)
+    return users.by_login(body.user)
+
+
+def _project_of_new(caller: Caller, project_id: int | None) -> Project | None:
+    """No token of one project makes a token of more. Raises `UserError`."""
+    if project_id is not None:
+        return find.project(project_id, Scope.READ if caller.login else Scope.ADMIN)
+    if caller.project_id is not None:
+        caller.require_everywhere(Scope.ADMIN)
+    return None
