@@ -82,6 +82,20 @@ def migrate() -> None:
     click.echo(f"{settings.DATABASE_URL} is up to date.")
 
 
+@main.command("admin-token")
+@click.option("--name", default="made at the machine", show_default=True, help="To tell it by.")
+@_explained
+def admin_token(name: str) -> None:
+    """Make a token of the user `admin` and print it once; for whoever lost theirs.
+
+    Works on the bot's own machine alone, by way of its settings and its database.
+    """
+    from bot import first_token
+    from bot.models.database import connect
+
+    click.echo(first_token.make_another(connect(load().DATABASE_URL), name))
+
+
 @main.command()
 @_explained
 def demo() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
+from bot import first_token
 from bot.errors import SystemFault, UserError
 from bot.models.database import connect
 from bot.settings import Settings
@@ -29,13 +30,16 @@ def run(settings: Settings) -> int:
     """Run web and worker until Ctrl-C or SIGTERM; answers the exit code."""
     _require_free_port(settings)
     # Migrated before anything listens, so that web and worker find it ready.
-    connect(settings.DATABASE_URL)
+    database = connect(settings.DATABASE_URL)
+    token = first_token.make_if_first(settings, database)
+    # The processes below open their own.
+    database.close()
     manager = Manager()
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
         if name == "previews" and not settings.PREVIEW_PORT:
             continue  # the web process serves them
         manager.add_process(name, f"exec {command}", env=_environment(), cwd=str(ROOT))
-    print(_welcome(settings), flush=True)  # noqa: T201
+    print(_welcome(settings) + _token_words(settings, token), flush=True)  # noqa: T201
     manager.loop()
     stopped_by_hand = manager.returncode in (130, 143)
     return 0 if stopped_by_hand else int(manager.returncode or 0)
@@ -125,6 +129,17 @@ def _require_free_port(settings: Settings) -> None:
                 f"{settings.HOST}:{settings.PORT} cannot be listened on: {error.strerror}.",
                 "Stop what uses it, or choose another: PORT=8080 make start.",
             ) from None
+
+
+def _token_words(settings: Settings, token: str) -> str:
+    """How the first administrator gets in. Output that is kept is given no secret."""
+    path = first_token.path_of(settings)
+    if not token and not path.exists():
+        return ""
+    words = "\n  Administrator's token, for everything but this machine's own programs:\n"
+    if token and sys.stdout.isatty():
+        words += f"\n    {token}\n\n  It is shown this once."
+    return f"{words}\n  It is in {path}, until it is first used.\n"
 
 
 def _welcome(settings: Settings) -> str:
