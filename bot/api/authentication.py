@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Request
 
+from bot import first_token
 from bot.errors import UserError
 from bot.models import tokens
 from bot.models.database import Database
@@ -30,6 +31,8 @@ def authenticate(request: Request, settings: Settings, database: Database) -> Ca
         token = tokens.find(secret.strip(), database) if kind.lower() == "bearer" else None
         if token is None:
             raise UserError("unauthorized", "The token is not valid, or no longer.")
+        if token.last_used_at is None:
+            first_token.forget(settings, secret.strip())
         return of_token(token)
     if is_local(request, settings):
         return Caller(name="this machine", scope=Scope.ADMIN, key="local")
