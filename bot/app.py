@@ -154,6 +154,7 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     worker = _worker(parts, outbox)
     tasks = Tasks(settings, worker)
     worker.requeue = approver.requeue = tasks.build
+    worker.waiting_builds = tasks.waiting_builds
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks

@@ -41,6 +41,11 @@ class Tasks:
         else:
             self._build(build_id)
 
+    def waiting_builds(self) -> frozenset[str]:
+        """The builds that the queue holds, at once or for later. Others may be taking some out."""
+        messages = (*self.builds.pending(), *self.builds.scheduled())
+        return frozenset(build_id for message in messages for build_id in message.args)
+
     def deliver(self) -> None:
         """Have the outbox looked at now."""
         self._deliver()

@@ -84,6 +84,7 @@ class Worker:
         # Given by `bot.app` once the queues exist.
         self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
         self.wake_outbox: Callable[[], None] = lambda: None
+        self.waiting_builds: Callable[[], frozenset[str]] = frozenset  # in the queue
 
     def build(self, build_id: str) -> None:
         """Take up a queued build, if it is still queued, and bring it to an end."""
@@ -112,8 +113,10 @@ class Worker:
             self._give_up_or_repeat(
                 build, "worker-lost", "The machine that ran the build was lost."
             )
+        held = self.waiting_builds()
         for build_id in builds.queued():
-            self.requeue(build_id, 0)
+            if build_id not in held:
+                self.requeue(build_id, 0)
         self.wake_outbox()
         self._pipeline.tidy()
         with self._database.write():

@@ -63,6 +63,17 @@ def test_a_delayed_build_waits_in_the_schedule(settings: Settings) -> None:
     assert worker.built == ["bld-1"]
 
 
+def test_the_queue_says_which_builds_it_holds(settings: Settings) -> None:
+    tasks = Tasks(settings, Recorder())  # type: ignore[arg-type]
+    assert tasks.waiting_builds() == frozenset()
+    tasks.build("bld-1")
+    tasks.build("bld-2", delay=60)
+    assert tasks.waiting_builds() == {"bld-1", "bld-2"}
+    assert run_one(tasks)
+    assert run_one(tasks)  # Huey moves it to its schedule
+    assert tasks.waiting_builds() == {"bld-2"}
+
+
 def test_the_outbox_is_looked_at_again_when_its_next_entry_is_due(settings: Settings) -> None:
     worker = Recorder()
     worker.next_due = int((datetime.now(UTC) + timedelta(minutes=5)).timestamp() * 1000)

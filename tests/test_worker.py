@@ -196,6 +196,15 @@ def test_a_stopping_worker_hands_its_build_back_uncounted(workshop: Workshop) ->
     assert len(workshop.pipeline.jobs) == 1
 
 
+def test_a_queued_build_is_queued_again_only_where_its_message_was_lost(
+    workshop: Workshop,
+) -> None:
+    lost = workshop.request("c" * 40)
+    workshop.worker.waiting_builds = lambda: frozenset({workshop.build_id})
+    workshop.worker.look_after()
+    assert workshop.requeued == [(lost, 0)]
+
+
 def test_a_build_whose_worker_was_lost_is_queued_again_or_given_up(workshop: Workshop) -> None:
     with workshop.database.write():
         builds.claim(workshop.build_id, "elsewhere:1")
