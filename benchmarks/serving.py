@@ -5,6 +5,8 @@
 Every server has two processes where it has a choice. Rounds are short and interleaved,
 so that whatever else the machine does meets all alike; medians are shown, and ratios
 are taken within each round. Flask and WhiteNoise lack most of what the others do.
+Ours on gunicorn is run with the configuration that we ship. "Nothing on gunicorn" is
+an application of three lines under the same configuration: no Python can be faster there.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ PATHS = {"4 KB HTML": "index.html", "100 KB JS": "app.js", "5 MB file": "big.bin
 AIMS = (
     ("4 KB HTML", "ours on gunicorn", 1.6, "WhiteNoise"),
     ("4 KB HTML", "ours on gunicorn", 6.0, "Flask"),
+    ("4 KB HTML", "ours on gunicorn", 0.9, "nothing on gunicorn"),
     ("4 KB HTML", "ours on Granian", 1.0, "Caddy"),
     ("4 KB HTML", "ours behind nginx", 0.9, "nginx"),
 )
@@ -53,6 +56,12 @@ def nothing(environ, start_response):
     start_response("404 Not Found", [])
     return []
 application = WhiteNoise(nothing, root={root!r}, prefix="/")
+"""
+NOTHING = """
+content = {content!r}
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(content)))])
+    return [content]
 """
 CADDY = """{{
 admin off
@@ -115,6 +124,14 @@ def our_nginx(data: Path, port: int, bot: int) -> str:
     return f"keepalive_requests 1000000; {text}"
 
 
+def shipped_gunicorn(target: str, port: int) -> list[str]:
+    """gunicorn as we configure it: no more processes and threads than the others get."""
+    return [
+        sys.executable, "-m", "gunicorn", "--config", "python:bot.gunicorn_settings",
+        "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "8", target,
+    ]  # fmt: skip
+
+
 def gunicorn(target: str, port: int) -> list[str]:
     return [
         sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "2",
@@ -131,6 +148,7 @@ def servers(folder: Path, only: set[str]) -> Iterator[dict[str, str]]:
     for name, content in FILES.items():
         (root / name).write_bytes(content)
     publish(data)
+    (folder / "nothing.py").write_text(NOTHING.format(content=FILES["index.html"]))
     for module, text in (("flask_files", FLASK), ("whitenoise_files", WHITENOISE)):
         (folder / f"{module}.py").write_text(text.format(root=str(root)))
     started: dict[str, str] = {}
@@ -146,7 +164,9 @@ def servers(folder: Path, only: set[str]) -> Iterator[dict[str, str]]:
 
         mine = f"{SHA}/"
         port = free_port()
-        start("ours on gunicorn", gunicorn("bot.serve.main:create_application()", port), port, mine)
+        start("ours on gunicorn", shipped_gunicorn("bot.wsgi:application", port), port, mine)
+        port = free_port()
+        start("nothing on gunicorn", shipped_gunicorn("nothing:application", port), port, "")
         granian = free_port()
         command = [sys.executable, "-m", "bot.serve.main"]
         start("ours on Granian", command, granian, mine, PREVIEW_PORT=str(granian))
