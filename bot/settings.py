@@ -81,6 +81,8 @@ class Settings:
     SECRETS_KEY: tuple[Secret, ...]
     RATE_LIMIT: int
     DEPLOY_RATE_LIMIT: int
+    CONTENTS_RATE_LIMIT: int
+    ADDRESS_RATE_LIMIT: int
     CACHE_URL: str
     TRUSTED_PROXIES: int
     NGINX_SENDS_FILES: bool
@@ -297,6 +299,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RATE_LIMIT", "600", _whole(), "API requests a minute, by token or address; 0: any"),
     Setting("DEPLOY_RATE_LIMIT", "60", _whole(),
             "deployments asked for in a minute, by token or address; 0: any"),
+    Setting("CONTENTS_RATE_LIMIT", "30000", _whole(),
+            "files uploaded one by one in a minute, by token or address; 0: any"),
+    Setting("ADDRESS_RATE_LIMIT", "60000", _whole(),
+            "API requests a minute from one address, by whichever tokens; 0: any"),
     Setting("CACHE_URL", "", str, "Redis that rate limits are counted in; empty: each process"),
     Setting("TRUSTED_PROXIES", "0", _whole(0, 16),
             "front servers whose X-Forwarded-For says where a request comes from"),

@@ -1,4 +1,4 @@
-"""How often somebody may ask: token buckets by caller and kind of request.
+"""How often somebody may ask: token buckets by caller, by address, and by kind of request.
 
 Counted in this process, or in Redis for all processes together (CACHE_URL). A Redis
 that does not answer stops nobody: limits protect the host, they are no lock.
@@ -48,12 +48,20 @@ class State:
 
 
 class RateLimits:
-    """Two kinds of bucket, each by caller: `default`, and `deploy` for what costs more."""
+    """Buckets of several policies, each with one bucket for every caller.
+
+    `default`, `deploy` for what costs more, `contents` for the many small files of one
+    deployment; and `address` for whatever comes from one address, by whichever token.
+    """
 
     def __init__(self, settings: Settings) -> None:
         store = _store(settings.CACHE_URL)
-        quotas = {"default": settings.RATE_LIMIT, "deploy": settings.DEPLOY_RATE_LIMIT}
-        self._limits = quotas
+        quotas = {
+            "default": settings.RATE_LIMIT,
+            "deploy": settings.DEPLOY_RATE_LIMIT,
+            "contents": settings.CONTENTS_RATE_LIMIT,
+            "address": settings.ADDRESS_RATE_LIMIT,
+        }
         self._buckets = {
             policy: Throttled(
                 using="token_bucket",
@@ -100,6 +108,7 @@ def limit_requests(application: Flask, settings: Settings) -> None:
     def count() -> None:
         caller = g.get("caller")
         if caller is not None and caller.key != "local":
+            _charge(limits, "address", network_of(request.remote_addr))
             _charge(limits, _policy(), f"token:{caller.key}")
 
     def count_stranger() -> None:
@@ -109,11 +118,13 @@ def limit_requests(application: Flask, settings: Settings) -> None:
 
     @application.after_request
     def tell(response: Response) -> Response:
-        state: State | None = g.get("rate_limit")
-        if state is not None:
-            response.headers["RateLimit-Policy"] = f'"{state.policy}";q={state.limit};w={_MINUTE}'
-            response.headers["RateLimit"] = (
-                f'"{state.policy}";r={state.remaining};t={state.reset_after}'
+        states: list[State] = g.get("rate_limits", [])
+        if states:
+            response.headers["RateLimit-Policy"] = ", ".join(
+                f'"{state.policy}";q={state.limit};w={_MINUTE}' for state in states
+            )
+            response.headers["RateLimit"] = ", ".join(
+                f'"{state.policy}";r={state.remaining};t={state.reset_after}' for state in states
             )
         return response
 
@@ -133,12 +144,15 @@ def _charge(limits: RateLimits, policy: str, caller: str) -> None:
     state = limits.take(policy, caller)
     if state is None:
         return
-    g.rate_limit = state
+    # The one that is of most interest first.
+    g.rate_limits = [state, *g.get("rate_limits", [])]
     if state.limited:
         raise RateLimited(state.retry_after)
 
 
 def _policy() -> str:
+    if request.path.startswith("/api/v1/contents/"):
+        return "contents"
     deploys = request.path in {"/deploy", "/api/v1/deployments"}
     return "deploy" if deploys and request.method == "POST" else "default"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -86,8 +87,9 @@ def test_whoever_asks_too_often_is_told_when_to_come_back(start: Callable[..., R
     api = start(RATE_LIMIT=2)
     api.token = api.new_token()
     first = api.get("/api/v1/projects")
-    assert first.headers["RateLimit-Policy"] == '"default";q=2;w=60'
-    assert first.headers["RateLimit"] == '"default";r=1;t=30'
+    policies = first.headers["RateLimit-Policy"].split(", ")
+    assert policies == ['"default";q=2;w=60', '"address";q=60000;w=60']
+    assert first.headers["RateLimit"].split(", ")[0] == '"default";r=1;t=30'
     api.get("/api/v1/projects")
     third = api.get("/api/v1/projects")
     assert (third.status_code, third.json["code"]) == (429, "rate-limited")
@@ -105,6 +107,25 @@ def test_deployments_have_a_limit_of_their_own(start: Callable[..., Running]) ->
     ]
     assert [answer.status_code for answer in answers] == [201, 429]
     assert api.get("/api/v1/projects").status_code == 200
+
+
+def test_the_files_of_a_large_site_have_a_limit_of_their_own(start: Callable[..., Running]) -> None:
+    api = start(RATE_LIMIT=1, CONTENTS_RATE_LIMIT=3)
+    api.token = api.new_token()
+    path = f"/api/v1/contents/{hashlib.sha256(b'x').hexdigest()}"
+    codes = [api.request("PUT", path, data=b"x").status_code for _ in range(4)]
+    assert codes == [204, 204, 204, 429]
+    assert api.get("/api/v1/projects").status_code == 200
+
+
+def test_many_tokens_of_one_address_share_its_limit(start: Callable[..., Running]) -> None:
+    api = start(ADDRESS_RATE_LIMIT=2)
+    codes = []
+    for _ in range(3):
+        api.token = api.new_token()
+        codes.append(api.get("/api/v1/projects").status_code)
+    assert codes == [200, 200, 429]
+    assert api.get("/api/v1/projects", environ_base=ELSEWHERE).status_code == 200
 
 
 def test_guessing_tokens_is_limited_by_address(start: Callable[..., Running]) -> None:
