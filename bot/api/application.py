@@ -22,6 +22,7 @@ from bot.api.v1 import (
     administration,
     builds,
     deployments,
+    domains,
     members,
     projects,
     pull_requests,

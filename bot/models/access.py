@@ -21,12 +21,14 @@ _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 class AccessKind(StrEnum):
     PASSWORD = "password"  # noqa: S105
     LINK = "link"  # whoever has a signed link that has not expired
+    GITHUB = "github"  # whoever the code host lets into the repository
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """How a project is protected."""
 
+    project_id: int
     kind: AccessKind
     password: str
     signing_key: str
@@ -40,7 +42,19 @@ def access_of(project_id: int) -> Access | None:
     row = sql.first(
         "SELECT kind, password, signing_key FROM access WHERE project_id = ?", project_id
     )
-    return Access(AccessKind(row[0]), row[1], row[2]) if row is not None else None
+    return Access(project_id, AccessKind(row[0]), row[1], row[2]) if row is not None else None
+
+
+_ASKED = """
+SELECT 1 FROM projects p LEFT JOIN access a ON a.project_id = p.id
+WHERE p.id = ? AND (a.project_id IS NOT NULL OR p.toolbar)
+"""
+
+
+def must_be_asked(project_id: int) -> bool:
+    """Whether the bot itself must answer for a project: front servers know nothing of
+    protection, and of toolbars neither."""
+    return sql.first(_ASKED, project_id) is not None
 
 
 def protect(project_id: int, kind: AccessKind, password: str = "") -> Access:
@@ -49,7 +63,7 @@ def protect(project_id: int, kind: AccessKind, password: str = "") -> Access:
     Deployments that front servers serve by themselves must be hidden from them
     (`Store.hide`), which is the caller's affair.
     """
-    access = Access(kind, digest(password) if password else "", secrets.token_hex(32))
+    access = Access(project_id, kind, digest(password) if password else "", secrets.token_hex(32))
     sql.execute(
         "INSERT INTO access (project_id, kind, password, signing_key, updated_at) "
         "VALUES (?, ?, ?, ?, ?) ON CONFLICT (project_id) DO UPDATE SET "

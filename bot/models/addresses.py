@@ -1,7 +1,7 @@
 """The addresses that aliases answer to, as pure functions.
 
 An address is one label of a host name (RFC 1035: 63 characters, letters, digits and
-hyphens), so that `<address>.<preview domain>` is a name, or a whole custom domain.
+hyphens), so that `<address>.<preview domain>` is a name.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ def address(kind: AliasKind, name: str, project: str) -> str:
     """What an alias is looked up by.
 
     Production is `<project>`, a branch `<branch>--<project>`, a pull request
-    `pr-<number>--<project>`, a custom domain itself. What is too long is cut, and a
+    `pr-<number>--<project>`. What is too long is cut, and a
     digest keeps it apart from others that begin alike.
     """
-    if kind is AliasKind.DOMAIN:
-        return name.lower().rstrip(".")
     if kind is AliasKind.PRODUCTION:
         return _cut(slug(project), project)
     first = f"pr-{slug(name)}" if kind is AliasKind.PULL_REQUEST else slug(name)

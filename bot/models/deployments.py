@@ -293,6 +293,14 @@ def newest_ready(project_id: int) -> str:
     return found.id if found is not None else ""
 
 
+def live(project_id: int) -> list[str]:
+    """Ids of all of a project's deployments that are served."""
+    found = sql.rows(
+        "SELECT id FROM deployments WHERE project_id = ? AND status = 'ready'", project_id
+    )
+    return [row[0] for row in found]
+
+
 def previews_of_branch(project_id: int, branch: str) -> list[Deployment]:
     """The previews of a branch that the code host knows, or may come to know, of."""
     return list(

@@ -73,6 +73,17 @@ def by_name(name: str) -> Project | None:
     return found
 
 
+_SWITCHES = frozenset({"toolbar", "build_on_visit"})
+
+
+def switch(project_id: int, name: str, on: bool) -> None:
+    """Turn one of a project's switches on or off."""
+    assert name in _SWITCHES  # noqa: S101 (a column's name)
+    sql.execute(
+        f"UPDATE projects SET {name} = ?, updated_at = ? WHERE id = ?", on, now(), project_id
+    )
+
+
 _FIND_REF = "SELECT sha, deleted, moved_at FROM refs WHERE project_id = ? AND name = ?"
 _SET_REF = """
 INSERT INTO refs (project_id, name, sha, deleted, moved_at) VALUES (?, ?, ?, ?, ?)

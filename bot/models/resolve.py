@@ -7,10 +7,10 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 
-from bot.models import deployments, sql
+from bot.models import deployments, domains, sql
 from bot.models.access import Access, access_of
 from bot.models.database import proxy
-from bot.models.status import AliasKind, DeploymentStatus
+from bot.models.status import DeploymentStatus
 from bot.models.tables import Deployment, Project
 
 
@@ -46,22 +46,21 @@ def by_key(key: str) -> list[Found]:
 # Where two names come to the same address: production before pull requests before
 # branches, then whoever had it first.
 _ALIAS = """
-SELECT kind, project_id, deployment_id FROM aliases WHERE address = ?
+SELECT deployment_id FROM aliases WHERE address = ?
 ORDER BY CASE kind WHEN 'production' THEN 0 WHEN 'pull request' THEN 1 ELSE 2 END, project_id, id
 LIMIT 1
 """
-_PRODUCTION = "SELECT deployment_id FROM aliases WHERE project_id = ? AND kind = 'production'"
 
 
 def by_alias(address: str) -> str:
     """Id of the deployment that an alias leads to now; empty: there is no such alias.
 
-    A custom domain leads to wherever its project's production does.
+    A custom domain leads to wherever its project's production does, once it is proven.
     """
+    if "." in address:
+        return domains.leads_to(address)
     found = sql.first(_ALIAS, address)
-    if found is not None and found[0] == AliasKind.DOMAIN:
-        found = sql.first(_PRODUCTION, found[1])
-    return str(found[-1]) if found is not None else ""
+    return str(found[0]) if found is not None else ""
 
 
 class Changes:

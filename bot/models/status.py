@@ -43,4 +43,3 @@ class AliasKind(StrEnum):
     PRODUCTION = "production"
     BRANCH = "branch"
     PULL_REQUEST = "pull request"
-    DOMAIN = "domain"

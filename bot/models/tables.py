@@ -275,7 +275,7 @@ class OutboxEntry(Table):
     id = pw.AutoField()
     project_id: int
     project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
-    kind = pw.TextField()  # status, comment, deployment, deployment_status
+    kind = pw.TextField()  # status, comment, deployment, approval, reaction
     key = pw.TextField()
     payload = pw.TextField()  # JSON
     state = pw.TextField(default="waiting")
@@ -387,5 +387,6 @@ class AuditEntry(Table):
 
 ALL: tuple[type[Table], ...] = (
     User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
-    Alias, Access, Traffic, OutboxEntry, Token, Domain, Session, WantedCommit, Variable, RememberedRequest, AuditEntry,
+    Alias, Access, Domain, Traffic, OutboxEntry, Token, Session, WantedCommit, Variable,
+    RememberedRequest, AuditEntry,
 )  # fmt: skip

@@ -294,16 +294,14 @@ def test_a_project_is_made_and_deleted_with_all_its_deployments(api: Running) ->
     assert not (api.settings.DATA_DIR / f"artifacts/manifests/{deployment_id}.json").exists()
 
 
-def test_a_domain_leads_to_production(api: Running) -> None:
+def test_a_domain_is_claimed_and_waits_for_its_proof(api: Running) -> None:
     live(api)
-    body = {"domain": "WWW.Example.com"}
-    assert api.post("/api/v1/projects/1/domains", json=body).status_code == 409
-    deployment_id = live(api, production="yes")
-    added = api.post("/api/v1/projects/1/domains", json=body)
+    added = api.post("/api/v1/projects/1/domains", json={"domain": "WWW.Example.com"})
     assert (added.status_code, added.json["data"]["name"]) == (201, "www.example.com")
-    assert added.json["data"]["deployment_id"] == deployment_id
-    live(api, project="other", production="yes")
-    assert api.post("/api/v1/projects/2/domains", json=body).json["code"] == "conflict"
+    assert added.json["data"]["state"] == "pending"
+    (record,) = added.json["data"]["records"]
+    assert (record["type"], record["name"]) == ("TXT", "_deploystack.www.example.com")
+    assert api.get("/api/v1/projects/1/domains").json["data"] == [added.json["data"]]
     path = "/api/v1/projects/1/domains/www.example.com"
     assert api.request("DELETE", path).status_code == 204
     assert api.request("DELETE", path).json["code"] == "domain-not-found"

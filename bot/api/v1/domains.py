@@ -17,6 +17,7 @@ from bot.api.v1.schemas import DomainIn, ProjectPath, Time
 from bot.domains import DomainChecker, check_name, records
 from bot.errors import UserError
 from bot.models import audit, domains
+from bot.models.domains import DomainState
 from bot.models.tables import Domain, Project
 from bot.models.tokens import Scope
 
@@ -37,7 +38,7 @@ class DomainOut(BaseModel):
     """A custom domain. It is served, and gets a certificate, once it is verified."""
 
     name: str
-    state: Literal["pending", "verified"]
+    state: DomainState
     records: list[RecordOut] = Field(description="One of these is enough to prove it.")
     problem: str = Field(description="What the last look found missing.")
     created_at: Time
@@ -64,7 +65,7 @@ def blueprint(services: Services) -> APIBlueprint:
         ]
         return DomainOut(
             name=domain.name,
-            state=domain.state,
+            state=DomainState(domain.state),
             records=wanted,
             problem=domain.problem,
             created_at=domain.created_at,

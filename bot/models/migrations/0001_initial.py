@@ -296,7 +296,8 @@ class AuditEntry(Table):
 
 TABLES = (
     User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
-    Alias, Access, Traffic, OutboxEntry, Token, Domain, Session, WantedCommit, Variable, RememberedRequest, AuditEntry,
+    Alias, Access, Domain, Traffic, OutboxEntry, Token, Session, WantedCommit, Variable,
+    RememberedRequest, AuditEntry,
 )  # fmt: skip
 
 

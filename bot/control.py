@@ -1,0 +1,125 @@
+"""What people do by hand, each as a whole: the change, its audit entry, whoever must be told.
+
+The change and its entry are one transaction. Who may do what is the caller's affair
+(`bot.models.rights`), and so is how it is asked for: the dashboard has forms for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bot.errors import UserError
+from bot.events import BuildFailed, Bus, DeploymentCreated
+from bot.models import access, approvals, audit, changes, deployments, projects
+from bot.models.access import AccessKind
+from bot.models.database import Database
+from bot.models.status import DeploymentStatus
+from bot.models.tables import Build, Deployment, Project
+from bot.settings import Settings
+from bot.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Control:
+    """`wake` tells workers of queued builds; `expose` has a project's sites laid out again."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    bus: Bus
+    wake: Callable[[Sequence[str]], None]
+    expose: Callable[[int], None]
+
+    def promote(self, actor: str, project: Project, deployment_id: str) -> None:
+        """Lead production to a deployment. Raises `UserError`."""
+        with self.database.write():
+            changes.promote(project.id, deployment_id)
+            self._note(actor, "project.promote", project, deployment=deployment_id)
+
+    def roll_back(self, actor: str, project: Project) -> Deployment:
+        """Lead production to what was live before. Raises `UserError`."""
+        with self.database.write():
+            earlier = changes.roll_back(project.id)
+            self._note(actor, "project.rollback", project, deployment=earlier.id)
+        return earlier
+
+    def cancel(self, actor: str, build: Build) -> None:
+        """Give up a build that is queued or running. Raises `UserError`."""
+        with self.database.write():
+            if not changes.cancel_build(build.id):
+                raise UserError("conflict", f"The build has ended: it is {build.status}.")
+            audit.note(actor, "build.cancel", build.id, project=build.deployment.project.name)
+            self.bus.publish(BuildFailed(build.deployment_id, build.id))
+        self.wake(())
+
+    def retry(self, actor: str, build: Build) -> str:
+        """Build again what did not succeed; the new build's id. Raises `UserError`."""
+        deployment: Deployment = build.deployment
+        if deployment.status in (DeploymentStatus.READY, DeploymentStatus.DELETED):
+            raise UserError("conflict", f"The deployment is {deployment.status}.")
+        if not deployment.sha:
+            from bot.uploads.sources import Sources
+
+            Sources(self.settings, self.store).read(deployment.id)  # raises where it is gone
+        with self.database.write():
+            requested = deployments.retry_build(deployment.id)
+            if not requested.created:
+                raise UserError("conflict", "Another build of it is queued or running.")
+            name = build.deployment.project.name
+            audit.note(actor, "build.retry", build.id, project=name, new=requested.build_id)
+            self.bus.publish(DeploymentCreated(deployment.id, requested.build_id))
+        self.wake([requested.build_id])
+        return requested.build_id
+
+    def approve(self, actor: str, project: Project, number: int, sha: str) -> None:
+        """Have a fork's commit built. Raises `UserError`."""
+        with self.database.write():
+            asked = approvals.approve(project.id, number, sha, actor=actor)
+            self._note(actor, "fork.approve", project, pull_request=number, sha=sha)
+            if asked.build_id:
+                self.bus.publish(DeploymentCreated(asked.deployment_id, asked.build_id))
+        if asked.created:
+            self.wake([asked.build_id])
+
+    def protect(self, actor: str, project: Project, kind: AccessKind, password: str = "") -> None:
+        """Protect a project, also from front servers. Raises `UserError`."""
+        if kind is AccessKind.PASSWORD and not password:
+            raise UserError("password-missing", "Give a password.")
+        if kind is AccessKind.GITHUB and not self.settings.GITHUB_CLIENT_ID:
+            raise UserError(
+                "github-sign-in-off",
+                "Visitors cannot sign in with GitHub here.",
+                "Set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET: docs/serving.md says how.",
+            )
+        with self.database.write():
+            access.protect(project.id, kind, password)
+            self._note(actor, "project.protect", project, kind=kind)
+        self._hide(project)
+
+    def open_to_all(self, actor: str, project: Project) -> None:
+        """Take a project's protection away."""
+        with self.database.write():
+            access.open_to_all(project.id)
+            self._note(actor, "project.unprotect", project)
+        self.expose(project.id)
+
+    def switch(self, actor: str, project: Project, name: str, on: bool) -> None:
+        """Turn one of a project's switches on or off: `toolbar`, `build_on_visit`."""
+        with self.database.write():
+            projects.switch(project.id, name, on)
+            self._note(actor, f"project.{name}", project, on=on)
+        if name == "toolbar":
+            if on:
+                self._hide(project)
+            else:
+                self.expose(project.id)
+
+    def _hide(self, project: Project) -> None:
+        """From now on front servers ask the bot. After the commit: a worker that publishes
+        meanwhile looks at the project again when it has laid a site out."""
+        for deployment_id in deployments.live(project.id):
+            self.store.hide(deployment_id)
+
+    def _note(self, actor: str, action: str, project: Project, **details: object) -> None:
+        audit.note(actor, action, project.name, project=project.name, **details)

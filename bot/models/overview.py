@@ -1,0 +1,129 @@
+"""What the dashboard shows: projects at a glance, and one project as a whole. Reads alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bot.models import sql
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project at a glance. `access` is empty where everybody may see it."""
+
+    id: int
+    name: str
+    private: bool
+    state: str
+    production_branch: str
+    access: str
+    production_id: str
+    production_sha: str
+    newest_status: str
+    newest_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRow:
+    """A deployment with its newest build; times in milliseconds."""
+
+    id: str
+    sha: str
+    ref: str
+    environment: str
+    source: str
+    status: str
+    created_at: int
+    build_id: str
+    build_status: str
+    problem: str
+    took: int | None
+
+    @property
+    def key(self) -> str:
+        return self.sha or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """A branch or a pull request, and the live deployment that its address leads to, if any."""
+
+    name: str
+    sha: str
+    address: str
+    deployment_id: str
+    deployed_sha: str
+    note: str = ""
+
+
+_PROJECTS = """
+SELECT p.id, p.name, p.private, p.state, p.production_branch, COALESCE(c.kind, ''),
+    COALESCE(d.id, ''), COALESCE(d.sha, ''),
+    COALESCE((SELECT n.status FROM deployments n WHERE n.project_id = p.id
+              ORDER BY n.created_at DESC LIMIT 1), ''),
+    (SELECT MAX(n.created_at) FROM deployments n WHERE n.project_id = p.id)
+FROM projects p
+LEFT JOIN access c ON c.project_id = p.id
+LEFT JOIN aliases a ON a.project_id = p.id AND a.kind = 'production'
+LEFT JOIN deployments d ON d.id = a.deployment_id
+"""
+_DEPLOYMENTS = """
+SELECT d.id, COALESCE(d.sha, ''), d.ref, d.environment, d.source, d.status, d.created_at,
+    COALESCE(b.id, ''), COALESCE(b.status, ''), COALESCE(b.error_message, ''),
+    b.completed_at - b.created_at
+FROM deployments d
+LEFT JOIN builds b ON b.id = (
+    SELECT n.id FROM builds n WHERE n.deployment_id = d.id
+    ORDER BY n.created_at DESC, n.id DESC LIMIT 1)
+"""
+_BRANCHES = """
+SELECT r.name, r.sha, COALESCE(a.address, ''), COALESCE(d.id, ''), COALESCE(d.sha, ''), ''
+FROM refs r
+LEFT JOIN aliases a ON a.project_id = r.project_id AND a.kind = 'branch' AND a.name = r.name
+LEFT JOIN deployments d ON d.id = a.deployment_id
+WHERE r.project_id = ? AND NOT r.deleted ORDER BY r.moved_at DESC LIMIT ?
+"""
+_PULL_REQUESTS = """
+SELECT r.number, r.head_sha, COALESCE(a.address, ''), COALESCE(d.id, ''), COALESCE(d.sha, ''),
+    CASE WHEN r.fork THEN 'fork' ELSE r.head_ref END
+FROM pull_requests r
+LEFT JOIN aliases a ON a.project_id = r.project_id AND a.kind = 'pull request'
+    AND a.name = CAST(r.number AS TEXT)
+LEFT JOIN deployments d ON d.id = a.deployment_id
+WHERE r.project_id = ? AND r.open ORDER BY r.number DESC LIMIT ?
+"""
+
+
+def projects(visible: Collection[int] | None) -> list[ProjectRow]:
+    """The projects of these ids (`None`: all), by name."""
+    rows = [ProjectRow(*row) for row in sql.rows(f"{_PROJECTS} ORDER BY p.name")]
+    return [row for row in rows if visible is None or row.id in visible]
+
+
+def project(project_id: int) -> ProjectRow | None:
+    found = sql.first(f"{_PROJECTS} WHERE p.id = ?", project_id)
+    return ProjectRow(*found) if found is not None else None
+
+
+def deployments(project_id: int, limit: int = 25) -> list[DeploymentRow]:
+    """A project's deployments, newest first, without those that a commit message refused."""
+    condition = "WHERE d.project_id = ? AND d.status <> 'skipped'"
+    order = "ORDER BY d.created_at DESC, d.id DESC LIMIT ?"
+    found = sql.rows(f"{_DEPLOYMENTS} {condition} {order}", project_id, limit)
+    return [DeploymentRow(*row) for row in found]
+
+
+def deployment(deployment_id: str) -> DeploymentRow | None:
+    found = sql.first(f"{_DEPLOYMENTS} WHERE d.id = ?", deployment_id)
+    return DeploymentRow(*found) if found is not None else None
+
+
+def branches(project_id: int, limit: int = 30) -> list[Leading]:
+    """Branches, the ones that moved last first."""
+    return [Leading(*row) for row in sql.rows(_BRANCHES, project_id, limit)]
+
+
+def pull_requests(project_id: int, limit: int = 30) -> list[Leading]:
+    """Open pull requests, newest first; `note` is their branch, or says that it is a fork's."""
+    return [Leading(str(n), *rest) for n, *rest in sql.rows(_PULL_REQUESTS, project_id, limit)]
