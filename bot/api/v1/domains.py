@@ -104,6 +104,14 @@ def blueprint(services: Services) -> APIBlueprint:
     def verify_domain(path: DomainPath) -> Response:
         found = find.project(path.project_id, Scope.ADMIN)
         checked = checker.check(domains.find(found.id, path.domain))
+        with database.write():
+            audit.note(
+                find.caller().name,
+                "domain.verify",
+                checked.name,
+                project=found.name,
+                state=checked.state,
+            )
         return answer(OneDomain(data=shown(checked, found)))
 
     @api.delete(
