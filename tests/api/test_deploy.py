@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -85,6 +86,23 @@ def test_an_upload_may_say_itself_how_it_is_built(api: Running) -> None:
     site = {"deploystack.toml": b'[build]\noutput = "site"\n', "site/index.html": PAGE}
     answer = upload(api, zip_of(site))
     assert answer.status_code == 201
+    assert published(api, answer) == {"index.html": PAGE}
+
+
+@pytest.mark.parametrize("how", ["archive", "by digest"])
+def test_what_an_upload_says_is_to_run_is_run(api: Running, how: str) -> None:
+    toml = b'[build]\ncommand = "mkdir out && cp page.txt out/index.html"\noutput = "out"\n'
+    # An index page by itself would be published as it is.
+    project = {"deploystack.toml": toml, "page.txt": PAGE, "index.html": b"unbuilt"}
+    if how == "archive":
+        answer = upload(api, zip_of(project))
+    else:
+        files = {path: hashlib.sha256(content).hexdigest() for path, content in project.items()}
+        for path, digest in files.items():
+            api.request("PUT", f"/api/v1/contents/{digest}", data=project[path])
+        answer = api.post("/api/v1/deployments", json={"files": files})
+    assert (answer.status_code, answer.json["status"]) == (202, "queued")
+    api.worker.build(api.woken.pop())
     assert published(api, answer) == {"index.html": PAGE}
 
 
