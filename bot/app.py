@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,18 @@ from typing import Any
 from flask import Flask
 
 from bot.dashboard import pages
+from bot.dashboard.origin import on_own_port
+from bot.errors import InvalidSetting
 from bot.events import Bus
 from bot.github.client import Client, client_from
 from bot.github.report import Reporter
+from bot.models import measures
 from bot.models.database import Database, connect
+from bot.observe import metrics
+from bot.observe.ready import readiness
 from bot.serve.application import Previews
 from bot.settings import Settings
-from bot.storage.store import Store
+from bot.storage.store import NotPublished, Store
 from bot.storage.urls import open_store
 from bot.tasks import Tasks
 from bot.webhooks.dispatcher import Dispatcher
@@ -68,14 +74,61 @@ def create_app(settings: Settings) -> WsgiApplication:
 
     api = LateApplication(lambda: create_rest_api(parts, dispatcher.wake, tell))
 
+    counts = metrics.enable(settings)
+    watched: dict[str, WsgiApplication] = {"/readyz": readiness(_checks(parts, tasks))}
+    if counts:
+        watched["/metrics"] = LateApplication(lambda: _metrics(settings))
+
     def route(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
         if path == "/webhooks/github":
-            return webhooks(environ, start_response)
-        chosen = api if _is_api(path) and not _follows_a_commit(environ) else site
+            kind, chosen = "webhook", webhooks
+        elif path in watched:
+            kind, chosen = "health", watched[path]
+        elif _is_api(path) and not _follows_a_commit(environ):
+            kind, chosen = "api", api
+        else:
+            kind, chosen = "page", site
+        environ["deploystack.kind"] = kind
         return chosen(environ, start_response)
 
-    return Previews(parts.store, settings, parts.bus, fallback=route)
+    previews = Previews(parts.store, settings, parts.bus, fallback=route)
+    others = metrics.timed(previews) if counts else previews
+    dashboard = LateApplication(lambda: _dashboard(parts, dispatcher.wake, tasks.expose))
+    return on_own_port(settings, dashboard, others)
+
+
+def _dashboard(
+    parts: Parts, wake: Callable[[Sequence[str]], None], expose: Callable[[int], None]
+) -> WsgiApplication:
+    from bot.control import Control
+    from bot.dashboard.application import create_dashboard
+
+    control = Control(
+        parts.settings, parts.database, parts.store, parts.bus, wake=wake, expose=expose
+    )
+    return create_dashboard(parts.settings, control)
+
+
+def _checks(parts: Parts, tasks: Tasks) -> dict[str, Callable[[], object]]:
+    """What a web process cannot do without."""
+    return {
+        "database": measures.answers,
+        "queue": tasks.builds.pending_count,
+        "store": lambda: _answers(parts.store),
+    }
+
+
+def _answers(store: Store) -> None:
+    """Ask for what is not there: raises what the store raises where it cannot be read."""
+    with contextlib.suppress(NotPublished):
+        store.manifest("readiness")
+
+
+def _metrics(settings: Settings) -> WsgiApplication:
+    from bot.observe.scrape import exposition
+
+    return exposition(settings)
 
 
 class LateApplication:
@@ -147,6 +200,10 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     from bot.github.sender import Sender
 
     parts = assemble(settings)
+    if metrics.enable(settings):
+        metrics.Builds(parts.bus)
+    if settings.OTLP_ENDPOINT:
+        _trace(parts)
     approver = Approver(parts.database, parts.bus)
     outbox = None
     if parts.client is not None:
@@ -158,6 +215,18 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks
+
+
+def _trace(parts: Parts) -> None:
+    try:
+        from bot.observe.traces import Traces, otlp
+    except ModuleNotFoundError:
+        raise InvalidSetting(
+            "OTLP_ENDPOINT",
+            "needs libraries that are not installed",
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
+        ) from None
+    Traces(parts.bus, otlp(parts.settings))
 
 
 def _worker(parts: Parts, outbox: Outbox | None) -> Worker:

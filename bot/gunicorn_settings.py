@@ -8,12 +8,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from bot.local.ports import can_listen
 from bot.settings import load
 
 _settings = load()
 _cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
-bind = f"{_settings.HOST}:{_settings.PORT}"
+bind = [f"{_settings.HOST}:{_settings.PORT}"]
+# The same processes serve the dashboard, on an origin of its own. A second bot on a
+# laptop goes without one rather than not at all.
+if _settings.DASHBOARD_PORT and (
+    _settings.production or can_listen(_settings.HOST, _settings.DASHBOARD_PORT)
+):
+    bind.append(f"{_settings.HOST}:{_settings.DASHBOARD_PORT}")
 workers = _settings.WEB_WORKERS
 worker_class = "gthread"
 threads = _settings.WEB_THREADS

@@ -89,6 +89,11 @@ class Settings:
     DNS_SERVERS: tuple[str, ...]
     WORK_DIR: Path
     LOG_LEVEL: str
+    LOG_FORMAT: str
+    METRICS_TOKEN: Secret
+    METRICS_PORT: int
+    SENTRY_DSN: Secret
+    OTLP_ENDPOINT: str
 
     @property
     def production(self) -> bool:
@@ -188,6 +193,10 @@ def _url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise ValueError(f"expected an address such as https://host, got {text!r}")
     return text.rstrip("/")
+
+
+def _url_if_any(text: str) -> str:
+    return _url(text) if text else ""
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:
@@ -313,6 +322,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
     Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),
+    Setting("LOG_FORMAT", "text", _one_of("text", "json"), "lines for people, or for machines"),
+    Setting("METRICS_TOKEN", "", Secret, "bearer token of /metrics; empty: nothing is counted"),
+    Setting("METRICS_PORT", "0", _whole(0, 65535), "where a worker answers /metrics; 0: nowhere"),
+    Setting("SENTRY_DSN", "", Secret, "Sentry project that unexpected errors are reported to"),
+    Setting("OTLP_ENDPOINT", "", _url_if_any, "OpenTelemetry collector (OTLP over HTTP) for traces"),
 )  # fmt: skip
 
 
@@ -345,6 +359,7 @@ def _checked(settings: Settings) -> Settings:
     if bool(settings.GITHUB_APP_ID) != has_key:
         missing = "GITHUB_APP_ID" if has_key else "GITHUB_APP_PRIVATE_KEY"
         raise InvalidSetting(missing, "is missing", "A GitHub App needs both its id and its key.")
+    _check_dashboard(settings)
     if settings.production and not settings.GITHUB_WEBHOOK_SECRET:
         raise InvalidSetting(
             "GITHUB_WEBHOOK_SECRET",
@@ -352,6 +367,26 @@ def _checked(settings: Settings) -> Settings:
             "Make one with `openssl rand -hex 32` and enter it in GitHub's webhook form too.",
         )
     return settings
+
+
+def _check_dashboard(settings: Settings) -> None:
+    """Its cookies must be out of previews' reach, and cookies do not know ports."""
+    url = urlsplit(settings.DASHBOARD_URL)
+    host, domain = url.hostname or "", settings.PREVIEW_DOMAIN.lower()
+    shared = host == urlsplit(settings.PUBLIC_URL).hostname
+    if not settings.DASHBOARD_PORT:
+        return
+    if settings.DASHBOARD_PORT in {settings.PORT, settings.PREVIEW_PORT}:
+        raise InvalidSetting("DASHBOARD_PORT", "previews are served there", "Choose another.")
+    if shared or (domain and (host == domain or host.endswith(f".{domain}"))):
+        raise InvalidSetting(
+            "DASHBOARD_URL",
+            "previews are served under this host name",
+            "Give the dashboard a name of its own: docs/dashboard.md says why.",
+        )
+    local = host == "localhost" or host.endswith(".localhost")
+    if settings.production and url.scheme != "https" and not local:
+        raise InvalidSetting("DASHBOARD_URL", "must be https in production", "")
 
 
 def _with_webhook_secret(settings: Settings) -> Settings:

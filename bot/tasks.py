@@ -32,6 +32,10 @@ class Tasks:
         self._next_look: int | None = None
         self._build = self.builds.task(name="build")(self._run_build)
         self._deliver = self.chores.task(name="deliver")(self._run_deliver)
+        self._expose = self.chores.task(name="expose")(self._run_expose)
+        self.chores.periodic_task(crontab(minute="*"), name="check_domains")(
+            self._run_check_domains
+        )
         self.chores.periodic_task(crontab(minute="*"), name="look_after")(self._run_look_after)
 
     def build(self, build_id: str, delay: float = 0) -> None:
@@ -50,6 +54,10 @@ class Tasks:
         """Have the outbox looked at now."""
         self._deliver()
 
+    def expose(self, project_id: int) -> None:
+        """Have a project's sites laid out for front servers again."""
+        self._expose(project_id)
+
     def woken(self, build_ids: Sequence[str]) -> None:
         for build_id in build_ids:
             self.build(build_id)
@@ -65,6 +73,12 @@ class Tasks:
         if next_due is not None and (self._next_look is None or next_due < self._next_look):
             self._next_look = next_due
             self._deliver.schedule(eta=datetime.fromtimestamp(next_due / 1000, UTC))
+
+    def _run_expose(self, project_id: int) -> None:
+        self._own_worker().lay_out_project(project_id)
+
+    def _run_check_domains(self) -> None:
+        self._own_worker().check_domains()
 
     def _run_look_after(self) -> None:
         self._own_worker().look_after()

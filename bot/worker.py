@@ -7,6 +7,7 @@ what GitHub is told: it publishes events.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -21,16 +22,17 @@ from bot.builders.job import Built, Control, Job, Stage, Stopped
 from bot.builders.log import FileLog
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
-from bot.models import builds, deployments, inbox, outbox, projects
-from bot.models.access import access_of
+from bot.models import builds, deployments, inbox, outbox, projects, sessions, traffic
+from bot.models.access import must_be_asked
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
+from bot.observe.context import carrying
 from bot.serve.rules import rules_of
 from bot.settings import LOCAL_OWNER, Settings
 from bot.storage.manifest import Manifest
-from bot.storage.store import Store
+from bot.storage.store import NotPublished, Store
 from bot.storage.variants import add_variants
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ _RENEW = builds.LEASE / 4  # ms
 # What was received and told is kept for looking back, for ten times as long as
 # GitHub can deliver it again.
 _KEPT = 30 * 24 * 3600 * 1000  # ms
+_TRAFFIC_KEPT = 400 * 24 * 3600 * 1000  # ms: this month can be held against last year's
 _RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
 
 
@@ -100,7 +103,8 @@ class Worker:
             assert build is not None  # noqa: S101 (claimed in this transaction)
             self._bus.publish(BuildStarted(build.deployment_id, build_id))
         self.wake_outbox()
-        _Attempt(self, build).run()
+        with carrying(build=build_id, deployment=build.deployment_id):
+            _Attempt(self, build).run()
         self.wake_outbox()
 
     def deliver(self) -> int | None:
@@ -122,6 +126,28 @@ class Worker:
         with self._database.write():
             outbox.forget_ended(now() - _KEPT)
             inbox.forget_older(now() - _KEPT)
+            traffic.forget(now() - _TRAFFIC_KEPT)
+            sessions.forget_expired(now())
+
+    def check_domains(self) -> None:
+        """Look for the proofs of custom domains whose time it is."""
+        from bot.domains import DomainChecker
+
+        DomainChecker(self._settings, self._database).check_due()
+
+    def lay_out_project(self, project_id: int) -> None:
+        """Let front servers serve a project's sites by themselves, as far as they may."""
+        for deployment_id in deployments.live(project_id):
+            with contextlib.suppress(NotPublished):
+                self._lay_out(project_id, self._store.manifest(deployment_id))
+
+    def _lay_out(self, project_id: int, manifest: Manifest) -> None:
+        if must_be_asked(project_id):
+            return
+        self._store.lay_out(manifest)
+        # Whoever protected the project meanwhile has hidden what there was by then.
+        if must_be_asked(project_id):
+            self._store.hide(manifest.deployment)
 
     def start(self) -> None:
         """Take back what an earlier worker process of this machine held when it died."""
@@ -274,8 +300,7 @@ class _Attempt:
         store, deployment = self._worker._store, self._deployment
         try:
             varied = add_variants(store, deployment.id, self._previous) or manifest
-            if access_of(deployment.project_id) is None:
-                store.lay_out(varied)
+            self._worker._lay_out(deployment.project_id, varied)
         except SystemFault as fault:  # the page is live without it
             logger.warning("build %s: not laid out: %s", self._build.id, fault)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from honcho.manager import Manager
 
 from bot import first_token
 from bot.errors import SystemFault, UserError
+from bot.local.ports import reason_against
 from bot.models.database import connect
 from bot.settings import Settings
 
@@ -118,17 +118,20 @@ def _environment() -> dict[str, str]:
 
 
 def _require_free_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.HOST, settings.PORT))
-        except OSError as error:
-            raise UserError(
-                "port-in-use",
-                f"{settings.HOST}:{settings.PORT} cannot be listened on: {error.strerror}.",
-                "Stop what uses it, or choose another: PORT=8080 make start.",
-            ) from None
+    if reason := reason_against(settings.HOST, settings.PORT):
+        raise UserError(
+            "port-in-use",
+            f"{settings.HOST}:{settings.PORT} cannot be listened on: {reason}.",
+            "Stop what uses it, or choose another: PORT=8080 make start.",
+        )
+
+
+def _dashboard(settings: Settings) -> str:
+    if not settings.DASHBOARD_PORT:
+        return "off (DASHBOARD_PORT is 0)"
+    if reason := reason_against(settings.HOST, settings.DASHBOARD_PORT):
+        return f"off (port {settings.DASHBOARD_PORT}: {reason}; set DASHBOARD_PORT)"
+    return settings.DASHBOARD_URL
 
 
 def _token_words(settings: Settings, token: str) -> str:
@@ -149,6 +152,7 @@ def _welcome(settings: Settings) -> str:
   DeployStack is starting.
 
     Open          {settings.PUBLIC_URL}
+    Dashboard     {_dashboard(settings)}
     Webhook       {settings.PUBLIC_URL}/webhooks/github
     Data          {settings.DATA_DIR}
     To GitHub     {reporting}

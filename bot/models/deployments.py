@@ -293,6 +293,12 @@ def newest_ready(project_id: int) -> str:
     return found.id if found is not None else ""
 
 
+def project_of(deployment_id: str) -> int | None:
+    """The project that a deployment belongs to; `None`: there is no such deployment."""
+    found = sql.first("SELECT project_id FROM deployments WHERE id = ?", deployment_id)
+    return int(found[0]) if found is not None else None
+
+
 def live(project_id: int) -> list[str]:
     """Ids of all of a project's deployments that are served."""
     found = sql.rows(

@@ -59,9 +59,10 @@ class Previews:
         self._fallback = fallback
         self._domain = settings.PREVIEW_DOMAIN.lower()
         own = urlsplit(settings.PUBLIC_URL)
+        self._dashboard = urlsplit(settings.DASHBOARD_URL).hostname or ""
         self._own_hosts = frozenset(
             {"", "localhost", own.netloc.lower(), own.hostname or "", self._domain, settings.HOST}
-        )
+        ) - {self._dashboard}
         changes = queries.Changes()
         self._aliases = Aliases(queries.by_alias, changes.version)
         half = settings.PREVIEW_CACHE_SIZE // 2
@@ -76,6 +77,8 @@ class Previews:
             path = decoded(path)
         host = environ.get("HTTP_HOST", "")
         if host not in self._own_hosts:
+            if host_name(host) == self._dashboard:
+                return _misdirected(environ, start_response)
             site_key = self._key_of_host(host)
             if site_key:
                 return self._by_host(environ, start_response, site_key, path)
@@ -248,6 +251,16 @@ class Previews:
             return self._fallback(environ, start_response)
         headers = [_NO_STORE, ("Vary", "Referer")]
         return redirect(environ, start_response, base + quoted(path[1:]), 302, headers)
+
+
+def _misdirected(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """By the dashboard's name nothing is served here: a preview's page under it could
+    set the dashboard's cookies, which do not know ports.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-421-misdirected-request
+    """
+    body = pages.page("Not here", "By this name the dashboard is reached, at its own port.")
+    return page(environ, start_response, 421, body)
 
 
 def _unknown() -> bytes:

@@ -139,7 +139,7 @@ def start_bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     def start(data: Path | None = None, **given: str) -> Bot:
         data = data or tmp_path_factory.mktemp("bot") / "data"
         data.mkdir(parents=True, exist_ok=True)
-        own = {"DATA_DIR": str(data), "PORT": str(free_port())} | given
+        own = {"DATA_DIR": str(data), "PORT": str(free_port()), "DASHBOARD_PORT": "0"} | given
         environ = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")} | own
         environ["PYTHONPATH"] = str(ROOT)
         output = data / "output.log"
