@@ -32,7 +32,9 @@ class DeployRepository(BaseModel):
         max_length=2048, examples=["https://github.com/owner/site"], description="Any Git host's."
     )
     ref: str = Field("", max_length=255, description="Branch, tag or SHA. Default: HEAD.")
-    project: str = Field("", max_length=200, description="Default: the repository's name.")
+    project: str = Field(
+        "", max_length=200, description="Default: the token's, else the repository's name."
+    )
     production: bool = Field(False, description="Whether it becomes the project's production.")
 
 
@@ -132,7 +134,10 @@ def answer(taken: Taken, services: Services) -> Response:
 
 
 def options_of(caller: Caller, project: str, ref: str, production: bool) -> Options:
-    return Options(project, ref, production, actor=caller.name, user_id=caller.user_id)
+    """A token that is for one project alone deploys to that, unless another is named."""
+    return Options(
+        project or caller.project, ref, production, actor=caller.name, user_id=caller.user_id
+    )
 
 
 def _options(fields: Mapping[str, str], caller: Caller) -> Options:

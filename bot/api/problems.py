@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, make_response
+from peewee import IntegrityError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -116,6 +117,13 @@ def handle_errors(application: Flask) -> None:
     @application.errorhandler(DeployStackError)
     def ours(error: DeployStackError) -> Response:
         return of_error(error)
+
+    @application.errorhandler(IntegrityError)
+    def overtaken(error: IntegrityError) -> Response:
+        logger.info("another process was faster: %s", error)
+        return problem(
+            409, "conflict", "Somebody else changed this at the same moment.", "Try it again."
+        )
 
     @application.errorhandler(HTTPException)
     def theirs(error: HTTPException) -> Response:

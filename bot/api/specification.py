@@ -20,6 +20,7 @@ _ALWAYS = {
     "400": "The request cannot be understood.",
     "401": "There is no valid token.",
     "403": "The token does not allow this.",
+    "409": "It is not as this needs it, or was changed at the same moment.",
     "422": "The request is understood, and not possible.",
     "429": "Too many requests.",
     "503": "A part that this needs does not answer now.",

@@ -16,6 +16,7 @@ from bot.api.application import create_api
 from bot.api.services import Services
 from bot.builders.pipeline import create_pipeline
 from bot.events import Bus
+from bot.github.report import Reporter
 from bot.models import tokens
 from bot.models.database import Database
 from bot.models.tokens import Scope
@@ -31,7 +32,10 @@ from tests.programs import require_program
 
 @dataclass
 class Running:
-    """An API and its worker. `woken` are the builds that workers were told of."""
+    """An API and its worker. `woken` are the builds that workers were told of.
+
+    `told` is how often the code host was to be told at once.
+    """
 
     settings: Settings
     database: Database
@@ -39,6 +43,7 @@ class Running:
     worker: Worker
     client: FlaskClient
     woken: list[str] = field(default_factory=list)
+    told: list[None] = field(default_factory=list)
     token: str = ""
 
     def request(self, method: str, path: str, **options: Any) -> TestResponse:
@@ -93,11 +98,15 @@ def start(
         pipeline = UploadPipeline(builder, Sources(settings, store), store, settings)
         worker = Worker(settings, database, store, bus, pipeline, None)
         woken: list[str] = []
-        services = Services(settings, database, store, bus, woken.extend, worker.build)
+        told: list[None] = []
+        services = Services(
+            settings, database, store, bus, woken.extend, worker.build, lambda: told.append(None)
+        )
+        Reporter(settings, enabled=True).subscribe(bus)
         application = create_api(services)
         started.append(application.extensions["uploads"])
         client = application.test_client()
-        return Running(settings, database, store, worker, client, woken)
+        return Running(settings, database, store, worker, client, woken, told)
 
     yield start
     for uploads in started:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from bot.errors import SystemFault
 from bot.models import builds, deployments, projects, variables
 from bot.models.ids import now
-from bot.models.tables import AuditEntry, Build, Deployment, Project, Token, Variable
+from bot.models.tables import AuditEntry, Build, Deployment, OutboxEntry, Project, Token, Variable
 from bot.models.tokens import Scope
 from bot.sealing import sealing_from
 from tests.api.conftest import Running
@@ -61,11 +62,17 @@ def test_lists_are_filtered(api: Running) -> None:
     live(api, project="one")
     live(api, project="two", production="yes")
     project_id = Project.get(Project.name == "two").id
-    for query in (f"project_id={project_id}", "environment=production", "status=ready&limit=1"):
+    for query in (
+        f"project_id={project_id}",
+        "project=two",
+        "environment=production",
+        "status=ready&limit=1",
+    ):
         data = api.get(f"/api/v1/deployments?{query}").json["data"]
         assert [row["project"] for row in data] == ["two"], query
     assert [p["name"] for p in api.get("/api/v1/projects?name=one").json["data"]] == ["one"]
-    assert len(api.get(f"/api/v1/builds?project_id={project_id}").json["data"]) == 1
+    for query in (f"project_id={project_id}", "project=two"):
+        assert len(api.get(f"/api/v1/builds?{query}").json["data"]) == 1
 
 
 @pytest.mark.parametrize("resource", ["builds", "deployments", "projects"])
@@ -219,6 +226,41 @@ def test_a_queued_build_is_cancelled_once(api: Running) -> None:
     assert (again.status_code, again.json["code"]) == (409, "conflict")
     api.worker.build(build_id)
     assert Build.get_by_id(build_id).status == "cancelled"
+
+
+def outbox(kind: str) -> list[dict[str, Any]]:
+    """What the code host is to be told, the oldest first."""
+    rows = OutboxEntry.select().where(OutboxEntry.kind == kind).order_by(OutboxEntry.id)
+    return [json.loads(row.payload) for row in rows]
+
+
+def test_the_code_host_is_told_of_a_cancelled_build_at_once(api: Running) -> None:
+    build_id = commit(api)
+    assert api.told == []
+    api.post(f"/api/v1/builds/{build_id}/cancel")
+    assert len(api.told) == 1
+    assert "cancelled" in outbox("status")[-1]["body"]["description"].lower()
+
+
+def test_the_code_host_is_told_where_production_leads(api: Running) -> None:
+    build_id = commit(api)
+    build = Build.get_by_id(build_id)
+    with api.database.write():
+        builds.claim(build_id, "w")
+        builds.succeed(build_id, "w", {}, [])
+    path = "/api/v1/projects/1/promote"
+    answer = api.post(path, json={"deployment_id": build.deployment_id})
+    assert answer.status_code == 200
+    assert len(api.told) == 1
+    told = outbox("deployment")[-1]
+    assert (told["environment"], told["status"]["state"]) == ("production", "success")
+
+
+def test_a_projects_token_deploys_to_its_project(api: Running) -> None:
+    live(api, project="mine")
+    api.token = api.new_token(Scope.DEPLOY, 1)
+    assert upload(api, zip_of(SITE)).json["project"] == "mine"
+    assert upload(api, zip_of(SITE), project="other").status_code == 403
 
 
 def test_what_failed_is_built_again_and_what_is_live_is_not(api: Running) -> None:

@@ -40,6 +40,7 @@ _NO_LOG = b""
 class BuildFilter(Paged):
     sha: str = Field("", max_length=64, description="A full commit SHA.")
     project_id: Number | None = None
+    project: str = Field("", max_length=200, description="A project's name.")
     deployment_id: str = Field("", max_length=64)
     status: BuildStatus | None = None
 
@@ -62,6 +63,8 @@ def blueprint(services: Services) -> APIBlueprint:
             rows = rows.where(Deployment.id == query.deployment_id)
         if query.status is not None:
             rows = rows.where(Build.status == query.status)
+        if query.project:
+            rows = rows.where(Project.name == query.project)
         if query.project_id is not None:
             rows = rows.where(Deployment.project == query.project_id)
         found, cursor = page_of(rows, Build.id, query)

@@ -41,6 +41,7 @@ from bot.uploads.receive import TooLarge, chunks_of
 
 class DeploymentFilter(Paged):
     project_id: Number | None = None
+    project: str = Field("", max_length=200, description="A project's name.")
     sha: str = Field("", max_length=64, description="A full commit SHA.")
     ref: str = Field("", max_length=255, description="A branch.")
     environment: Environment | None = None
@@ -70,6 +71,8 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
             rows = rows.where(Deployment.environment == query.environment)
         if query.status is not None:
             rows = rows.where(Deployment.status == query.status)
+        if query.project:
+            rows = rows.where(Project.name == query.project)
         if query.project_id is not None:
             rows = rows.where(Deployment.project == query.project_id)
         found, cursor = page_of(rows, Deployment.id, query)
@@ -89,9 +92,7 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     def deploy_files(body: FilesIn) -> Response:
         caller = find.caller()
         caller.require(Scope.DEPLOY)
-        options = deploy.options_of(
-            caller, body.project or caller.project, body.ref, body.production
-        )
+        options = deploy.options_of(caller, body.project, body.ref, body.production)
         taken = uploads.take_files(
             body.files, options, lambda name: caller.require_name(Scope.DEPLOY, name)
         )
