@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask
 
+from bot.control import Control
 from bot.dashboard import pages
 from bot.dashboard.origin import on_own_port
 from bot.errors import InvalidSetting
@@ -72,7 +73,8 @@ def create_app(settings: Settings) -> WsgiApplication:
         if parts.client is not None:
             tasks.deliver()
 
-    api = LateApplication(lambda: create_rest_api(parts, dispatcher.wake, tell))
+    control = _control(parts, dispatcher.wake, tasks.expose, tell)
+    api = LateApplication(lambda: create_rest_api(parts, control))
 
     counts = metrics.enable(settings)
     watched: dict[str, WsgiApplication] = {"/readyz": readiness(_checks(parts, tasks))}
@@ -94,19 +96,24 @@ def create_app(settings: Settings) -> WsgiApplication:
 
     previews = Previews(parts.store, settings, parts.bus, fallback=route)
     others = metrics.timed(previews) if counts else previews
-    dashboard = LateApplication(lambda: _dashboard(parts, dispatcher.wake, tasks.expose))
+    dashboard = LateApplication(lambda: _dashboard(parts, control))
     return on_own_port(settings, dashboard, others)
 
 
-def _dashboard(
-    parts: Parts, wake: Callable[[Sequence[str]], None], expose: Callable[[int], None]
-) -> WsgiApplication:
-    from bot.control import Control
+def _control(
+    parts: Parts,
+    wake: Callable[[Sequence[str]], None],
+    expose: Callable[[int], None],
+    tell: Callable[[], None],
+) -> Control:
+    return Control(
+        parts.settings, parts.database, parts.store, parts.bus, wake=wake, expose=expose, tell=tell
+    )
+
+
+def _dashboard(parts: Parts, control: Control) -> WsgiApplication:
     from bot.dashboard.application import create_dashboard
 
-    control = Control(
-        parts.settings, parts.database, parts.store, parts.bus, wake=wake, expose=expose
-    )
     return create_dashboard(parts.settings, control)
 
 
@@ -163,23 +170,13 @@ def _follows_a_commit(environ: dict[str, Any]) -> bool:
     )
 
 
-def create_rest_api(
-    parts: Parts, wake: Callable[[Sequence[str]], None], tell: Callable[[], None]
-) -> WsgiApplication:
+def create_rest_api(parts: Parts, control: Control) -> WsgiApplication:
     """The REST API. An upload that needs no build is published by the web process, at once."""
     from bot.api.application import create_api
     from bot.api.services import Services
 
     worker = _worker(parts, outbox=None)
-    services = Services(
-        parts.settings,
-        parts.database,
-        parts.store,
-        parts.bus,
-        wake,
-        build_now=worker.build,
-        tell=tell,
-    )
+    services = Services(control, build_now=worker.build)
     return create_api(services)
 
 

@@ -31,6 +31,10 @@ def run(settings: Settings) -> None:
         workers=settings.BUILD_CONCURRENCY, periodic=False, **polling
     )
     chores = tasks.chores.create_consumer(workers=1, periodic=True, **polling)
+    if settings.METRICS_TOKEN and settings.METRICS_PORT:
+        from bot.observe.scrape import serve
+
+        serve(settings)
     worker.start()
     for consumer in (builds, chores):
         consumer.start()

@@ -50,3 +50,10 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(_server: Any, worker: Any) -> None:
     if worker.cpu is not None:
         os.sched_setaffinity(0, {worker.cpu})
+
+
+def on_starting(_server: Any) -> None:
+    """Forget what processes counted that are gone."""
+    from bot.observe.metrics import forget_dead
+
+    forget_dead(_settings)

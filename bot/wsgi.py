@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from bot.app import create_app
+from bot.observe import logs
 from bot.settings import load
 
-application = create_app(load())
+_settings = load()
+logs.configure(_settings)
+application = create_app(_settings)

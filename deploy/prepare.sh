@@ -55,6 +55,7 @@ test)
     need nginx nginx-light
     need caddy caddy
     need redis-server redis-server
+    need promtool prometheus
     install "Tests that need them will be skipped."
     ;;
 *)

@@ -46,6 +46,19 @@ WHERE d.project_id = ? AND t.hour >= ?
 """
 
 
+_STORED_BY_ALL = """
+SELECT COALESCE(SUM(size), 0) FROM (
+    SELECT DISTINCT f.digest, f.size FROM files f
+    JOIN deployments d ON d.id = f.deployment_id WHERE d.status <> 'deleted') AS contents
+"""
+
+
+def stored_bytes() -> int:
+    """The contents of all deployments together, each counted once. Reads every file's row."""
+    found = sql.first(_STORED_BY_ALL)
+    return int(found[0]) if found else 0
+
+
 def of_projects(since: int, project_id: int = 0) -> list[Usage]:
     """By project, since `since` (ms); `project_id` 0: of all projects."""
     found = []

@@ -1,0 +1,75 @@
+"""What the database knows of the bot's load, for `/metrics` and `/readyz`.
+
+Every statement reads an index or a small table: they are asked every few seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.models import sql
+
+_QUEUED = """
+SELECT d.environment, COUNT(*), MIN(b.created_at) FROM builds b
+JOIN deployments d ON d.id = b.deployment_id
+WHERE b.status = 'queued' GROUP BY d.environment
+"""
+_RUNNING = """
+SELECT COUNT(*) FROM builds WHERE status IN ('cloning', 'building', 'publishing')
+"""
+_OUTBOX = """
+SELECT state, COUNT(*), MIN(created_at) FROM outbox
+WHERE state IN ('waiting', 'sending') GROUP BY state
+"""
+_PROJECTS = "SELECT state, COUNT(*) FROM projects GROUP BY state"
+_WAITED = """
+SELECT started_at - created_at FROM builds
+WHERE started_at IS NOT NULL AND created_at >= ? ORDER BY created_at DESC LIMIT 1000
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The waiting builds of one environment; `oldest` is when the first was asked for (ms)."""
+
+    environment: str
+    waiting: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What the code host must still be told; `oldest` is 0 where there is nothing (ms)."""
+
+    waiting: int
+    oldest: int
+
+
+def queues() -> list[Queue]:
+    return [Queue(str(name), int(count), int(oldest)) for name, count, oldest in sql.rows(_QUEUED)]
+
+
+def running_builds() -> int:
+    found = sql.first(_RUNNING)
+    return int(found[0]) if found else 0
+
+
+def outbox() -> Outbox:
+    found = sql.rows(_OUTBOX)
+    return Outbox(
+        sum(int(count) for _, count, _ in found), min((int(at) for *_, at in found), default=0)
+    )
+
+
+def projects_by_state() -> dict[str, int]:
+    return {str(state): int(count) for state, count in sql.rows(_PROJECTS)}
+
+
+def queue_times(since: int) -> list[int]:
+    """How long the newest builds since `since` waited, in ms, shortest first; 1,000 at most."""
+    return sorted(int(waited) for (waited,) in sql.rows(_WAITED, since))
+
+
+def answers() -> bool:
+    """Whether the database does."""
+    return sql.first("SELECT 1") is not None

@@ -1,0 +1,132 @@
+"""`/metrics`: what every process counted, and what the database says at this moment.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from bot.models import measures, usage
+from bot.models.ids import now
+from bot.settings import Settings
+
+_DAY = 24 * 3600 * 1000  # ms
+# Summing up what is stored reads every file's row: not at every scrape.
+_STORED_EVERY = 600.0  # s
+
+Environ = dict[str, Any]
+
+
+def exposition(settings: Settings) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application of `/metrics`, for whoever holds METRICS_TOKEN."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(settings.DATA_DIR / "metrics"))  # type: ignore[no-untyped-call]
+    registry.register(_Now(settings))
+    expected = f"Bearer {settings.METRICS_TOKEN.reveal()}".encode()
+
+    def call(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        if not hmac.compare_digest(given, expected):
+            headers = [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")]
+            start_response("401 Unauthorized", headers)
+            return [b"Send METRICS_TOKEN as a bearer token.\n"]
+        body = generate_latest(registry)
+        headers = [("Content-Type", CONTENT_TYPE_LATEST), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
+    return call
+
+
+def serve(settings: Settings) -> WSGIServer:
+    """Answer on METRICS_PORT, for workers on machines without a web process."""
+    server = make_server(
+        settings.HOST, settings.METRICS_PORT, exposition(settings), handler_class=_Quiet
+    )
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """A scrape every few seconds is not worth a line."""
+
+
+class _Now(Collector):
+    """What is asked at the moment of a scrape."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stored = 0
+        self._stored_due = 0.0
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        time_now = now()
+        waiting = GaugeMetricFamily(
+            "deploystack_queue_builds", "Builds that wait.", labels=["environment"]
+        )
+        age = GaugeMetricFamily(
+            "deploystack_queue_oldest_seconds", "Age of the oldest.", labels=["environment"]
+        )
+        found = {queue.environment: queue for queue in measures.queues()}
+        for environment in ("production", "preview"):
+            queue = found.get(environment)
+            waiting.add_metric([environment], queue.waiting if queue else 0)
+            age.add_metric([environment], (time_now - queue.oldest) / 1000 if queue else 0)
+        yield waiting
+        yield age
+        yield _gauge("running_builds", "Builds that run.", measures.running_builds())
+        yield _gauge(
+            "build_slots", "Builds that a worker runs at a time.", self._settings.BUILD_CONCURRENCY
+        )
+        outbox = measures.outbox()
+        yield _gauge("outbox_entries", "What the code host must still be told.", outbox.waiting)
+        lag = (time_now - outbox.oldest) / 1000 if outbox.oldest else 0
+        yield _gauge("outbox_lag_seconds", "How long the oldest of that has waited.", lag)
+        states = GaugeMetricFamily("deploystack_projects", "Projects.", labels=["state"])
+        for state, count in measures.projects_by_state().items():
+            states.add_metric([state], count)
+        yield states
+        waited = measures.queue_times(time_now - _DAY)
+        times = GaugeMetricFamily(
+            "deploystack_queue_wait_seconds",
+            "How long builds of the last day waited.",
+            labels=["percentile"],
+        )
+        for quantile in (0.5, 0.95):
+            times.add_metric([str(int(quantile * 100))], percentile(waited, quantile) / 1000)
+        yield times
+        yield _gauge("stored_bytes", "Contents of all deployments, each once.", self._sum_stored())
+        free = shutil.disk_usage(self._settings.DATA_DIR).free
+        yield _gauge("disk_free_bytes", "Free space where DATA_DIR lies.", free)
+
+    def _sum_stored(self) -> int:
+        if self._stored_due <= time.monotonic():
+            self._stored = usage.stored_bytes()
+            self._stored_due = time.monotonic() + _STORED_EVERY
+        return self._stored
+
+
+def percentile(ordered: list[int], share: float) -> float:
+    """The nearest-rank percentile of ordered values; 0 where there are none."""
+    if not ordered:
+        return 0.0
+    rank = max(0, math.ceil(share * len(ordered)) - 1)
+    return float(ordered[rank])
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"deploystack_{name}", text, value=value)
