@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.errors import UserError
-from bot.events import BuildFailed, Bus, DeploymentCreated
+from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
 from bot.models import access, approvals, audit, changes, deployments, projects
 from bot.models.access import AccessKind
 from bot.models.database import Database
+from bot.models.deployments import Requested
 from bot.models.status import DeploymentStatus
 from bot.models.tables import Build, Deployment, Project
 from bot.settings import Settings
@@ -22,7 +23,10 @@ from bot.storage.store import Store
 
 @dataclass(frozen=True)
 class Control:
-    """`wake` tells workers of queued builds; `expose` has a project's sites laid out again."""
+    """`wake` tells workers of queued builds; `expose` has a project's sites laid out again.
+
+    `tell` has the code host told at once what a change has written into the outbox.
+    """
 
     settings: Settings
     database: Database
@@ -30,18 +34,23 @@ class Control:
     bus: Bus
     wake: Callable[[Sequence[str]], None]
     expose: Callable[[int], None]
+    tell: Callable[[], None] = lambda: None
 
     def promote(self, actor: str, project: Project, deployment_id: str) -> None:
         """Lead production to a deployment. Raises `UserError`."""
         with self.database.write():
             changes.promote(project.id, deployment_id)
             self._note(actor, "project.promote", project, deployment=deployment_id)
+            self._say_live(deployment_id)
+        self.tell()
 
     def roll_back(self, actor: str, project: Project) -> Deployment:
         """Lead production to what was live before. Raises `UserError`."""
         with self.database.write():
             earlier = changes.roll_back(project.id)
             self._note(actor, "project.rollback", project, deployment=earlier.id)
+            self._say_live(earlier.id)
+        self.tell()
         return earlier
 
     def cancel(self, actor: str, build: Build) -> None:
@@ -51,7 +60,7 @@ class Control:
                 raise UserError("conflict", f"The build has ended: it is {build.status}.")
             audit.note(actor, "build.cancel", build.id, project=build.deployment.project.name)
             self.bus.publish(BuildFailed(build.deployment_id, build.id))
-        self.wake(())
+        self.tell()
 
     def retry(self, actor: str, build: Build) -> str:
         """Build again what did not succeed; the new build's id. Raises `UserError`."""
@@ -72,7 +81,7 @@ class Control:
         self.wake([requested.build_id])
         return requested.build_id
 
-    def approve(self, actor: str, project: Project, number: int, sha: str) -> None:
+    def approve(self, actor: str, project: Project, number: int, sha: str) -> Requested:
         """Have a fork's commit built. Raises `UserError`."""
         with self.database.write():
             asked = approvals.approve(project.id, number, sha, actor=actor)
@@ -81,6 +90,8 @@ class Control:
                 self.bus.publish(DeploymentCreated(asked.deployment_id, asked.build_id))
         if asked.created:
             self.wake([asked.build_id])
+        self.tell()
+        return asked
 
     def protect(self, actor: str, project: Project, kind: AccessKind, password: str = "") -> None:
         """Protect a project, also from front servers. Raises `UserError`."""
@@ -120,6 +131,12 @@ class Control:
         meanwhile looks at the project again when it has laid a site out."""
         for deployment_id in deployments.live(project.id):
             self.store.hide(deployment_id)
+
+    def _say_live(self, deployment_id: str) -> None:
+        """That this is what production shows now."""
+        build = deployments.newest_build(deployment_id)
+        if build is not None:
+            self.bus.publish(BuildCompleted(deployment_id, build.id))
 
     def _note(self, actor: str, action: str, project: Project, **details: object) -> None:
         audit.note(actor, action, project.name, project=project.name, **details)

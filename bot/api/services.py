@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bot.control import Control
 from bot.events import Bus
 from bot.models.database import Database
 from bot.settings import Settings
@@ -13,15 +14,31 @@ from bot.storage.store import Store
 
 @dataclass(frozen=True)
 class Services:
-    """`wake` tells workers of queued builds; `build_now` brings one to its end, here and now.
+    """`build_now` brings a queued build to its end, here and now."""
 
-    `tell` has the code host told what a change has written into the outbox.
-    """
-
-    settings: Settings
-    database: Database
-    store: Store
-    bus: Bus
-    wake: Callable[[Sequence[str]], None]
+    control: Control
     build_now: Callable[[str], None]
-    tell: Callable[[], None] = lambda: None
+
+    @property
+    def settings(self) -> Settings:
+        return self.control.settings
+
+    @property
+    def database(self) -> Database:
+        return self.control.database
+
+    @property
+    def store(self) -> Store:
+        return self.control.store
+
+    @property
+    def bus(self) -> Bus:
+        return self.control.bus
+
+    @property
+    def wake(self) -> Callable[[Sequence[str]], None]:
+        return self.control.wake
+
+    @property
+    def tell(self) -> Callable[[], None]:
+        return self.control.tell

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from bot.api.application import create_api
 from bot.api.services import Services
 from bot.builders.pipeline import create_pipeline
+from bot.control import Control
 from bot.events import Bus
 from bot.github.report import Reporter
 from bot.models import tokens
@@ -99,9 +100,16 @@ def start(
         worker = Worker(settings, database, store, bus, pipeline, None)
         woken: list[str] = []
         told: list[None] = []
-        services = Services(
-            settings, database, store, bus, woken.extend, worker.build, lambda: told.append(None)
+        control = Control(
+            settings,
+            database,
+            store,
+            bus,
+            wake=woken.extend,
+            expose=lambda _project_id: None,
+            tell=lambda: told.append(None),
         )
+        services = Services(control, worker.build)
         Reporter(settings, enabled=True).subscribe(bus)
         application = create_api(services)
         started.append(application.extensions["uploads"])

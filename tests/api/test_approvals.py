@@ -38,7 +38,7 @@ def test_an_approved_commit_is_built(fork: Running) -> None:
     assert (answer.status_code, answer.json["data"]["sha"]) == (202, SHA)
     assert fork.woken == [answer.json["data"]["id"]]
     assert fork.get("/api/v1/projects/1/approvals").json["data"] == []
-    assert AuditEntry.get(AuditEntry.action == "pull-request.approve").subject == "octo/site#7"
+    assert AuditEntry.get(AuditEntry.action == "fork.approve").subject == "octo/site"
 
 
 def test_approving_twice_builds_once(fork: Running) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from flask import Response, request, send_file
 from flask_openapi3.blueprint import APIBlueprint
@@ -26,12 +25,9 @@ from bot.api.v1.schemas import (
     build_out,
 )
 from bot.errors import UserError
-from bot.events import BuildFailed, DeploymentCreated
-from bot.models import audit, changes, deployments
-from bot.models.status import BuildStatus, DeploymentStatus
+from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment, Project
 from bot.models.tokens import Scope
-from bot.uploads.sources import Sources
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_LOG = b""
@@ -47,8 +43,7 @@ class BuildFilter(Paged):
 
 def blueprint(services: Services) -> APIBlueprint:
     api = APIBlueprint("builds", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="builds")])
-    settings, database = services.settings, services.database
-    sources = Sources(settings, services.store)
+    settings = services.settings
     followers = Followers(settings)
 
     @api.get("/builds", summary="List builds", responses={200: BuildPage, 400: Problem})
@@ -109,12 +104,7 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def cancel(path: BuildPath) -> Response:
         build = find.build(path.build_id, Scope.DEPLOY)
-        with database.write():
-            if not changes.cancel_build(build.id):
-                raise UserError("conflict", f"The build has ended: it is {build.status}.")
-            audit.note(find.caller().name, "build.cancel", build.id, project=_project_of(build))
-            services.bus.publish(BuildFailed(build.deployment_id, build.id))
-        services.tell()
+        services.control.cancel(find.caller().name, build)
         return answer(OneBuild(data=build_out(find.build(build.id, Scope.DEPLOY), settings)))
 
     @api.post(
@@ -124,32 +114,11 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def retry(path: BuildPath) -> Response:
         build = find.build(path.build_id, Scope.DEPLOY)
-        deployment: Any = build.deployment
-        if deployment.status in (DeploymentStatus.READY, DeploymentStatus.DELETED):
-            raise UserError("conflict", f"The deployment is {deployment.status}.")
-        if not deployment.sha:
-            sources.read(deployment.id)
-        with database.write():
-            requested = deployments.retry_build(deployment.id)
-            if not requested.created:
-                raise UserError("conflict", "Another build of it is queued or running.")
-            audit.note(
-                find.caller().name,
-                "build.retry",
-                build.id,
-                project=_project_of(build),
-                new=requested.build_id,
-            )
-            services.bus.publish(DeploymentCreated(deployment.id, requested.build_id))
-        services.wake([requested.build_id])
-        again = find.build(requested.build_id, Scope.DEPLOY)
+        build_id = services.control.retry(find.caller().name, build)
+        again = find.build(build_id, Scope.DEPLOY)
         return answer(OneBuild(data=build_out(again, settings)), 202)
 
     return api
-
-
-def _project_of(build: Build) -> str:
-    return str(build.deployment.project.name)
 
 
 _LOG_TYPES = ("text/plain", following.MEDIA_TYPE)

@@ -32,8 +32,7 @@ from bot.api.v1.schemas import (
     variable_out,
 )
 from bot.errors import UserError
-from bot.events import BuildCompleted
-from bot.models import audit, changes, deployments, projects, uploads, variables
+from bot.models import audit, changes, projects, uploads, variables
 from bot.models.ids import now
 from bot.models.tables import Alias, Project, Variable
 from bot.models.tokens import Scope
@@ -57,12 +56,6 @@ class VariableQuery(BaseModel):
 def blueprint(services: Services) -> APIBlueprint:
     api = APIBlueprint("projects", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="projects")])
     database = services.database
-
-    def _tell(deployment_id: str) -> None:
-        """That this is in production now."""
-        build = deployments.newest_build(deployment_id)
-        if build is not None:
-            services.bus.publish(BuildCompleted(deployment_id, build.id))
 
     @api.get("/projects", summary="List projects", responses={200: ProjectPage})
     def list_projects(query: ProjectFilter) -> Response:
@@ -143,18 +136,8 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: OneDeployment, 404: Problem, 409: Problem},
     )
     def promote(path: ProjectPath, body: Promotion) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.DEPLOY)
-            changes.promote(found.id, body.deployment_id)
-            audit.note(
-                find.caller().name,
-                "project.promote",
-                found.name,
-                project=found.name,
-                deployment=body.deployment_id,
-            )
-            _tell(body.deployment_id)
-        services.tell()
+        found = find.project(path.project_id, Scope.DEPLOY)
+        services.control.promote(find.caller().name, found, body.deployment_id)
         return _deployment(body.deployment_id, services)
 
     @api.post(
@@ -163,18 +146,8 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: OneDeployment, 404: Problem, 409: Problem},
     )
     def roll_back(path: ProjectPath) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.DEPLOY)
-            earlier = changes.roll_back(found.id)
-            audit.note(
-                find.caller().name,
-                "project.rollback",
-                found.name,
-                project=found.name,
-                deployment=earlier.id,
-            )
-            _tell(earlier.id)
-        services.tell()
+        found = find.project(path.project_id, Scope.DEPLOY)
+        earlier = services.control.roll_back(find.caller().name, found)
         return _deployment(earlier.id, services)
 
     @api.get(

@@ -15,8 +15,7 @@ from bot.api.services import Services
 from bot.api.v1 import find
 from bot.api.v1.schemas import Asked, OneBuild, ProjectPath, Time, build_out
 from bot.errors import UserError
-from bot.events import DeploymentCreated
-from bot.models import approvals, audit, projects
+from bot.models import approvals, projects
 from bot.models.approvals import Waiting
 from bot.models.tokens import Scope
 
@@ -75,23 +74,9 @@ def blueprint(services: Services) -> APIBlueprint:
         if known is None:
             raise UserError("project-not-found", "There is no such project.")
         project = find.project(known.id, Scope.DEPLOY)
-        with services.database.write():
-            requested = approvals.approve(
-                project.id, path.number, body.sha, actor=find.caller().name
-            )
-            if not requested.build_id:
-                raise UserError("conflict", "The commit asks not to be built.")
-            audit.note(
-                find.caller().name,
-                "pull-request.approve",
-                f"{repository}#{path.number}",
-                project=repository,
-                sha=body.sha,
-            )
-            services.bus.publish(DeploymentCreated(requested.deployment_id, requested.build_id))
-        if requested.created:
-            services.wake([requested.build_id])
-        services.tell()
+        requested = services.control.approve(find.caller().name, project, path.number, body.sha)
+        if not requested.build_id:
+            raise UserError("conflict", "The commit asks not to be built.")
         build = find.build(requested.build_id, Scope.READ)
         return answer(OneBuild(data=build_out(build, services.settings)), 202)
 
