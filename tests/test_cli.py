@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -24,8 +25,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 
 def test_every_command_explains_itself(run: CliRunner) -> None:
     listed = run.invoke(main, ["--help"]).output
-    for name, command in main.commands.items():
+    for name in main.list_commands(click.Context(main)):
+        command = main.get_command(click.Context(main), name)
         assert name in listed
+        assert command is not None
         assert command.help
         assert run.invoke(main, [name, "--help"]).exit_code == 0
 

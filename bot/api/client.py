@@ -124,6 +124,14 @@ class Client:
         body = json.dumps({"github_url": url} | choice.fields()).encode()
         return self.request("POST", "/deploy", body, _JSON)
 
+    def log(self, build_id: str) -> str:
+        """A build's log as it is now. Raises `Refused`, `SystemFault`."""
+        path = f"/api/v1/builds/{quote(build_id, safe='')}/log"
+        with self._asked("GET", path, None, {"Accept": "text/plain"}) as answer:
+            if answer.status != 200:
+                self._content(answer)
+            return answer.read().decode(errors="replace")
+
     def follow(self, build_id: str) -> Iterator[str]:
         """The lines of a build's log as they are written, until it ends.
 

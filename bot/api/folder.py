@@ -10,41 +10,59 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.errors import UserError
 from bot.uploads.names import is_rubbish
 
 # What is made again where it is built, and large.
-_LEFT_OUT = {"node_modules", ".git", ".hg", ".svn", ".venv", "__pycache__"}
+_LEFT_OUT = {"node_modules", ".git", ".hg", ".svn", ".venv", "__pycache__", ".deploystack"}
+# Its own list decides instead of Git's, where there is one at the top.
+OWN_LIST, _GITS_LIST = ".deploystackignore", ".gitignore"
+# Secrets of one machine, by the convention of Vite, Next.js and many others.
+_OF_THIS_MACHINE = re.compile(r"\.env(\..+)?\.local")
 # A file may change twice within what its time can tell apart: young ones are read again.
 _YOUNG = 2_000_000_000  # ns
-_CHUNK = 1 << 18
+
+# (how much of a path lies above the list, the list's patterns), outermost first.
+Lists = tuple[tuple[int, Any], ...]
 
 
 def scan(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Every file to send: its path with forward slashes, and what the system knows of it.
 
-    Links are followed to files within the folder, and left out otherwise.
+    Links are followed to files within the folder, and left out otherwise. What
+    `.deploystackignore` at the top names is left out; without one, what the folder's
+    `.gitignore` files name. Those above the folder do not count: `dist` can be deployed.
     """
     root = os.path.realpath(folder)
-    folders = [("", root)]
+    list_name = OWN_LIST if os.path.isfile(f"{root}/{OWN_LIST}") else _GITS_LIST
+    folders: list[tuple[str, str, Lists]] = [("", root, ())]
     while folders:
-        prefix, path = folders.pop()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.name in _LEFT_OUT or is_rubbish(entry.name):
-                    continue
-                if entry.is_symlink() and not _within(root, entry.path):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((f"{name}/", entry.path))
-                elif entry.is_file():
+        prefix, path, lists = folders.pop()
+        with os.scandir(path) as found:
+            entries = list(found)
+        has_list = any(entry.name == list_name for entry in entries)
+        if has_list and (list_name == _GITS_LIST or not prefix):
+            lists = (*lists, (len(prefix), _patterns(f"{path}/{list_name}")))
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.name in _LEFT_OUT or is_rubbish(entry.name):
+                continue
+            if entry.is_symlink() and not _within(root, entry.path):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if not (lists and _is_listed(f"{name}/", lists)):
+                    folders.append((f"{name}/", entry.path, lists))
+            elif entry.is_file():
+                local = entry.name.startswith(".env") and _OF_THIS_MACHINE.fullmatch(entry.name)
+                if not local and not (lists and _is_listed(name, lists)):
                     yield name, entry
 
 
@@ -80,6 +98,23 @@ def digests_of(folder: Path, cache: Path | None = None) -> Digests:
         _write(place, kept)
     old = {row[4] for row in known.values()}
     return Digests(found, tuple({d for d in found.values() if d not in old}) if old else ())
+
+
+def _patterns(path: str) -> Any:
+    """https://git-scm.com/docs/gitignore"""
+    from pathspec import GitIgnoreSpec
+
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return GitIgnoreSpec.from_lines(file)
+
+
+def _is_listed(name: str, lists: Lists) -> bool:
+    """Whether a path is to be left out: the nearest list that speaks of it decides."""
+    for start, patterns in reversed(lists):
+        decided = patterns.check_file(name[start:]).include
+        if decided is not None:
+            return bool(decided)
+    return False
 
 
 def _within(root: str, path: str) -> bool:

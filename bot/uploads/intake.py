@@ -6,12 +6,10 @@ queued for a worker. A refused upload leaves nothing behind.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from pathlib import Path
 
 from bot.builders import configured
 from bot.builders.tree import FolderTree, Tree
@@ -25,15 +23,12 @@ from bot.settings import Settings
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
 from bot.uploads.entries import limits_of
-from bot.uploads.names import Register, safe_path
+from bot.uploads.names import Register, project_name, safe_path
 from bot.uploads.pipeline import StoreTree
 from bot.uploads.receive import Received
 from bot.uploads.remote import checked_ref, parse_remote, resolve
 from bot.uploads.sources import FilesSource, RemoteSource, Sources
 
-_OTHER = re.compile(r"[^a-z0-9._-]+")
-_SUFFIXES = (".zip", ".tgz", ".gz", ".zst", ".tar")
-_LONGEST_NAME = 63
 _LOOK = 0.004  # seconds
 
 
@@ -242,11 +237,3 @@ class Uploads:
             str(build.status),
             ready=build.status == BuildStatus.READY,
         )
-
-
-def project_name(file_name: str) -> str:
-    """`My Site.tar.gz` → `my-site`: where uploads go that name no project."""
-    name = Path(file_name.replace("\\", "/")).name.lower()
-    while name.endswith(_SUFFIXES):
-        name = name.rpartition(".")[0]
-    return _OTHER.sub("-", name)[:_LONGEST_NAME].strip("-._") or "site"

@@ -18,6 +18,9 @@ _LONGEST_PATH = 1024  # bytes
 _PLAIN = re.compile(r"[\w-][\w.-]{0,63}(?:/[\w-][\w.-]{0,63}){0,9}", re.ASCII)
 # What systems leave behind in folders; nobody means to publish it.
 _RUBBISH = {"__MACOSX", ".DS_Store", ".Spotlight-V100", ".Trashes", "Thumbs.db", "desktop.ini"}
+_OTHER = re.compile(r"[^a-z0-9._-]+")
+_SUFFIXES = (".zip", ".tgz", ".gz", ".zst", ".tar")
+_LONGEST_NAME = 63  # characters of a project's name
 
 
 def safe_path(name: str) -> str:
@@ -112,3 +115,11 @@ def _clash(path: str, known: str) -> UserError:
         f"{shown(path)} and {shown(known)} differ by case alone.",
         "Rename one of them: on many systems they are the same file.",
     )
+
+
+def project_name(file_name: str) -> str:
+    """`My Site.tar.gz` → `my-site`: where uploads go that name no project."""
+    name = file_name.replace("\\", "/").rstrip("/").rpartition("/")[2].lower()
+    while name.endswith(_SUFFIXES):
+        name = name.rpartition(".")[0]
+    return _OTHER.sub("-", name)[:_LONGEST_NAME].strip("-._") or "site"

@@ -1,0 +1,193 @@
+"""Commands for the machine that the bot itself runs on: run it, look at it, try it.
+
+They read the bot's settings; none of them speaks to a host elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bot.commands import output
+from bot.commands.endings import explained
+from bot.commands.output import json_option
+from bot.errors import UserError
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+
+
+@click.command()
+@explained
+def start() -> None:
+    """Run web and worker on this machine, until Ctrl-C."""
+    from bot.local import supervisor
+    from bot.settings import load
+
+    sys.exit(supervisor.run(load()))
+
+
+@click.command()
+@explained
+def stop() -> None:
+    """Stop a bot that `demo` or `try` started in the background."""
+    from bot.local import supervisor
+    from bot.settings import load
+
+    stopped = supervisor.stop_background(load())
+    click.echo("Stopped." if stopped else "No bot runs in the background.")
+
+
+@click.command()
+@explained
+def worker() -> None:
+    """Run the worker alone: builds, and what GitHub is told."""
+    from bot import consumer
+    from bot.settings import load
+
+    consumer.run(_logged(load()))
+
+
+@click.command()
+@explained
+def migrate() -> None:
+    """Bring the database up to date. `start`, web and worker do so too."""
+    from bot.models.database import connect
+    from bot.settings import load
+
+    settings = load()
+    connect(settings.DATABASE_URL)
+    click.echo(f"{settings.DATABASE_URL} is up to date.")
+
+
+@click.command("admin-token")
+@click.option("--name", default="made at the machine", show_default=True, help="To tell it by.")
+@explained
+def admin_token(name: str) -> None:
+    """Make a token of the user `admin` and print it once; for whoever lost theirs.
+
+    Works on the bot's own machine alone, by way of its settings and its database.
+    """
+    from bot import first_token
+    from bot.models.database import connect
+    from bot.settings import load
+
+    click.echo(first_token.make_another(connect(load().DATABASE_URL), name))
+
+
+@click.command()
+@explained
+def demo() -> None:
+    """Push two small sites to a repository on this machine, and show their pages."""
+    from rich.console import Console
+
+    from bot.local import demo as module
+    from bot.settings import load
+
+    module.demo(load(), Console())
+
+
+@click.command("try")
+@click.argument("source", metavar="PATH-OR-GIT-URL")
+@click.option("--ref", default="HEAD", help="Branch, tag or commit. Default: what is checked out.")
+@explained
+def try_(source: str, ref: str) -> None:
+    """Deploy your own folder or repository on this machine."""
+    from rich.console import Console
+
+    from bot.local.demo import try_source
+    from bot.settings import load
+
+    try_source(load(), Console(), source, ref)
+
+
+@click.command()
+@click.argument("repository", metavar="OWNER/REPO")
+@json_option
+@explained
+def connect(repository: str, as_json: bool) -> None:
+    """Give a GitHub repository the bot's webhook. Needs GITHUB_TOKEN or an App."""
+    from bot.github.client import client_from
+    from bot.github.connect import connect_repository
+    from bot.models.database import connect as open_database
+    from bot.settings import load
+
+    loaded = load()
+    client = client_from(loaded)
+    if client is None:
+        raise UserError(
+            "no-credentials",
+            "There is neither a GITHUB_TOKEN nor a GitHub App in the settings.",
+            "docs/github.md says how to make one.",
+        )
+    open_database(loaded.DATABASE_URL)
+    connected = connect_repository(client, loaded, repository)
+    verb = "Created" if connected.created else "Updated"
+    told = {"repository": repository, "url": connected.url, "created": connected.created}
+    output.result(told, as_json, [f"{verb} the webhook of {repository}: {connected.url}"])
+
+
+@click.command()
+@click.argument(
+    "folder", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--context",
+    type=click.Choice(["production", "preview"]),
+    default="production",
+    show_default=True,
+    help="Whose environment is shown.",
+)
+@json_option
+@explained
+def check(folder: Path, context: str, as_json: bool) -> None:
+    """Check FOLDER's deploystack.toml, and print how it would be built."""
+    from bot.local.check import lines
+
+    found = list(lines(folder, context))
+    output.result({"valid": True, "plan": found}, as_json, found)
+
+
+@click.command()
+@json_option
+@explained
+def doctor(as_json: bool) -> None:
+    """Check this machine and the settings, and say how to mend what is wrong."""
+    from bot.local.doctor import diagnose, lines
+
+    findings = []
+    for finding in diagnose():
+        findings.append(finding)
+        for line in () if as_json else lines(finding):
+            click.echo(line)
+    failed = any(finding.ok is False for finding in findings)
+    if as_json:
+        report = {"ok": not failed, "findings": [asdict(finding) for finding in findings]}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    sys.exit(1 if failed else 0)
+
+
+@click.command()
+@json_option
+@explained
+def settings(as_json: bool) -> None:
+    """Check the settings, and print what is in force. Secrets stay hidden."""
+    from bot.settings import SETTINGS, load
+
+    loaded = load()
+    given = {setting.name: getattr(loaded, setting.name) for setting in SETTINGS}
+    width = max(len(name) for name in given)
+    lines = (f"{name:<{width}}  {value}" for name, value in given.items())
+    output.result({name: str(value) for name, value in given.items()}, as_json, lines)
+
+
+def _logged(loaded: Settings) -> Settings:
+    from bot.observe import logs
+
+    logs.configure(loaded)
+    return loaded
