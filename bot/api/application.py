@@ -19,6 +19,7 @@ from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.specification import specification
 from bot.api.v1 import (
+    access,
     administration,
     builds,
     deployments,
@@ -84,7 +85,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(deployments.blueprint(services, uploads))
     api.register_api(projects.blueprint(services))
     api.register_api(domains.blueprint(services))
-    for resource in (members, pull_requests, tokens, users, administration):
+    for resource in (access, members, pull_requests, tokens, users, administration):
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:
         api.wsgi_app = ProxyFix(api.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]

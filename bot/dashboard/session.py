@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, abort, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from bot import first_token
 from bot.errors import UserError
 from bot.models import audit, sessions, tokens
 from bot.models.database import Database
@@ -45,6 +46,7 @@ class Sessions:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         own = urlsplit(settings.DASHBOARD_URL)
+        self._settings = settings
         self._database = database
         self._url = settings.DASHBOARD_URL
         self._origin = f"{own.scheme}://{own.netloc}"
@@ -83,6 +85,8 @@ class Sessions:
         token = tokens.find(token_secret.strip(), self._database)
         if token is None:
             raise UserError("unauthorized", "The token is not valid, or no longer.")
+        if token.last_used_at is None:
+            first_token.forget(self._settings, token_secret.strip())
         with self._database.write():
             secret = sessions.begin(token.id)
             audit.note(of_token(token).name, "dashboard.sign-in", token.id)

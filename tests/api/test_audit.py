@@ -45,6 +45,12 @@ def member(api: Running) -> None:
     api.request("PUT", "/api/v1/projects/1/members/ann", json={"role": "viewer"})
 
 
+def protected(api: Running) -> str:
+    deployment_id = live(api)
+    api.request("PUT", "/api/v1/projects/1/access", json={"kind": "link"})
+    return deployment_id
+
+
 def domain(api: Running) -> None:
     project(api)
     assert api.post("/api/v1/projects/1/domains", json={"domain": DOMAIN}).status_code == 201
@@ -91,6 +97,17 @@ OPERATIONS: dict[str, Case] = {
         project,
         "/api/v1/projects/1",
         {"production_branch": "trunk"},
+    ),
+    "PUT /api/v1/projects/{project_id}/access": (
+        project,
+        "/api/v1/projects/1/access",
+        {"kind": "link"},
+    ),
+    "DELETE /api/v1/projects/{project_id}/access": (project, "/api/v1/projects/1/access", None),
+    "POST /api/v1/deployments/{deployment_id}/links": (
+        protected,
+        "/api/v1/deployments/{}/links",
+        {"hours": 1},
     ),
     "DELETE /api/v1/projects/{project_id}": (project, "/api/v1/projects/1", None),
     "POST /api/v1/projects/{project_id}/promote": (live, "/api/v1/projects/1/promote", production),

@@ -355,6 +355,35 @@ def test_what_is_no_domain_is_refused(api: Running, domain: str) -> None:
     assert api.post("/api/v1/projects/1/domains", json={"domain": domain}).status_code == 422
 
 
+def test_a_project_is_protected_and_opened_again(api: Running) -> None:
+    deployment_id = live(api)
+    path, links = "/api/v1/projects/1/access", f"/api/v1/deployments/{deployment_id}/links"
+    assert api.get(path).json["data"] == {"kind": None}
+    assert api.post(links, json={}).status_code == 409
+    answer = api.request("PUT", path, json={"kind": "password"})
+    assert (answer.status_code, answer.json["code"]) == (422, "password-missing")
+    answer = api.request("PUT", path, json={"kind": "password", "password": "s3cret-word"})
+    assert answer.json["data"] == {"kind": "password"} == api.get(path).json["data"]
+    assert "s3cret-word" not in "".join(entry.details for entry in AuditEntry.select())
+    link = api.post(links, json={"hours": 2}).json["data"]
+    assert link["url"].startswith(f"http://localhost:8000/{deployment_id}/?_access=")
+    assert 0 < link["expires_at"] - now() <= 2 * 3_600_000
+    assert api.request("DELETE", path).status_code == 204
+    assert api.get(path).json["data"] == {"kind": None}
+
+
+def test_a_projects_switches_are_turned_one_by_one(api: Running) -> None:
+    live(api)
+    for body in ({"toolbar": True}, {"production_branch": "trunk"}, {"build_on_visit": True}):
+        assert api.request("PATCH", "/api/v1/projects/1", json=body).status_code == 200
+    found = api.get("/api/v1/projects/1").json["data"]
+    assert (found["production_branch"], found["toolbar"], found["build_on_visit"]) == (
+        "trunk",
+        True,
+        True,
+    )
+
+
 def put_variable(api: Running, name: str, value: str, context: str = "all") -> Any:
     body = {"value": value, "context": context}
     return api.request("PUT", f"/api/v1/projects/1/variables/{name}", json=body)

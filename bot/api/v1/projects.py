@@ -98,19 +98,19 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: OneProject, 404: Problem, 412: Problem},
     )
     def change_project(path: ProjectPath, body: ProjectChange) -> Response:
+        actor = find.caller().name
         with database.write():
             found = find.project(path.project_id, Scope.ADMIN)
             require_match(OneProject(data=project_out(found)))
-            Project.update(production_branch=body.production_branch, updated_at=now()).where(
-                Project.id == found.id
-            ).execute()
-            audit.note(
-                find.caller().name,
-                "project.change",
-                found.name,
-                project=found.name,
-                **body.model_dump(exclude_none=True),
-            )
+            if (branch := body.production_branch) is not None:
+                Project.update(production_branch=branch, updated_at=now()).where(
+                    Project.id == found.id
+                ).execute()
+                name = found.name
+                audit.note(actor, "project.change", name, project=name, production_branch=branch)
+        for switch in ("toolbar", "build_on_visit"):
+            if (on := getattr(body, switch)) is not None:
+                services.control.switch(actor, found, switch, on)
         return answer(OneProject(data=project_out(Project.get_by_id(found.id))))
 
     @api.delete(

@@ -95,6 +95,8 @@ class ProjectOut(BaseModel):
     production_branch: str
     private: bool
     state: str
+    toolbar: bool = Field(description="Whether pages carry a toolbar.")
+    build_on_visit: bool = Field(description="Whether a visit builds a commit that never was.")
     created_at: Time
     updated_at: Time
 
@@ -105,7 +107,11 @@ class ProjectIn(Asked):
 
 
 class ProjectChange(Asked):
-    production_branch: str = Field(min_length=1, max_length=255)
+    """What is left out stays as it is."""
+
+    production_branch: str | None = Field(None, min_length=1, max_length=255)
+    toolbar: bool | None = None
+    build_on_visit: bool | None = None
 
 
 class FileOut(BaseModel):
