@@ -56,6 +56,7 @@ test)
     need caddy caddy
     need redis-server redis-server
     need promtool prometheus
+    need systemd-analyze systemd
     install "Tests that need them will be skipped."
     ;;
 *)
