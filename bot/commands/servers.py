@@ -72,14 +72,14 @@ def write(servers: Servers) -> None:
 
 def normalised(url: str) -> str:
     """`deploy.example.com/` → `https://deploy.example.com`. Raises `UserError`: `invalid-url`."""
-    given = url.strip().rstrip("/")
+    given = url.strip()
     if "://" not in given:
         local = given.partition(":")[0] in {"localhost", "127.0.0.1"}
         given = f"{'http' if local else 'https'}://{given}"
     parts = urlsplit(given)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
         raise UserError("invalid-url", f"{url!r} is no address of a host.")
-    return given
+    return given.rstrip("/")
 
 
 def is_exposed(url: str) -> bool:
