@@ -50,6 +50,12 @@ check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml -ll -ii bot
+	@found=$$($(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip \
+	  --progress-spinner off 2>/dev/null); status=$$?; \
+	echo "$$found" | awk '/could not be audited/ { unknown++; next } /^(Name +Skip Reason|-+ -+)$$/ { next } \
+	  { print } END { if (unknown) print unknown " packages are not known to the index that was asked" }'; \
+	exit $$status
 	$(BIN)/python -m pytest -q tests/test_settings.py
 
 .PHONY: lock
