@@ -51,7 +51,11 @@ def assemble(settings: Settings) -> Parts:
     client = client_from(settings)
     Reporter(settings, enabled=client is not None).subscribe(bus)
     return Parts(
-        settings, connect(settings.DATABASE_URL), open_store(settings.STORAGE_URL), bus, client
+        settings,
+        connect(settings.DATABASE_URL, settings.DATABASE_CONNECTIONS),
+        open_store(settings.STORAGE_URL),
+        bus,
+        client,
     )
 
 

@@ -45,6 +45,7 @@ class Settings:
     PREVIEW_WORKERS: int
     PREVIEW_CACHE_SIZE: int
     DATABASE_URL: str
+    DATABASE_CONNECTIONS: int
     QUEUE_URL: str
     STORAGE_URL: str
     GITHUB_SERVER_URL: str
@@ -256,6 +257,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PREVIEW_CACHE_SIZE", "128M", _size,
             "memory of one process for previews' manifests and small files"),
     Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
+    Setting("DATABASE_CONNECTIONS", "10", _whole(2, 1000),
+            "connections that one process opens to PostgreSQL at most"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
     Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str, "where published files are kept"),
     Setting("GITHUB_SERVER_URL", "https://github.com", _url,

@@ -55,6 +55,8 @@ test)
     need nginx nginx-light
     need caddy caddy
     need redis-server redis-server
+    # Debian keeps its programs out of PATH.
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
     need promtool prometheus
     need systemd-analyze systemd
     install "Tests that need them will be skipped."

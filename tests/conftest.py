@@ -10,6 +10,65 @@ import pytest
 
 from bot.models.database import Database, connect
 from bot.settings import Settings, load
+from tests.servers import Postgres, Redis, start_postgres, start_redis
+
+# These tests run on both databases; elsewhere SQLite stands for both.
+_ON_BOTH = (
+    "models/",
+    "github/test_created_once",
+    "github/test_report",
+    "github/test_sender",
+    "serve/test_aliases",
+    "test_worker.py",
+    "webhooks/test_intake",
+)
+# PostgreSQL shares disk flushes by itself, and plans queries in its own way.
+_SQLITE_ALONE = ("test_group_commit", "found_by_an_index")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    path = str(metafunc.definition.path.relative_to(Path(__file__).parent))
+    own = any(name in metafunc.definition.nodeid for name in _SQLITE_ALONE)
+    both = path.startswith(_ON_BOTH) and not own
+    kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+    metafunc.parametrize("database_kind", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests that need one."""
+    server = start_postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    server = start_redis()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """An empty Redis."""
+    redis_server.flush()
+    return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The name of a migrated database, which others are copied from."""
+    url = postgres.fresh_database()
+    connect(url)
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture
@@ -29,8 +88,22 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """A fresh, migrated SQLite database that the models are bound to."""
-    opened = connect(settings.DATABASE_URL)
+def database_url(
+    database_kind: str, settings: Settings, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """A fresh database of the kind that the test is run on."""
+    if database_kind == "sqlite":
+        yield settings.DATABASE_URL
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.fresh_database(request.getfixturevalue("migrated"))
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh, migrated database that the models are bound to."""
+    opened = connect(database_url)
     yield opened
     opened.close()

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bot.models import sql
 from bot.models.ids import now
 from bot.models.status import RUNNING, BuildStatus, DeploymentStatus
 from bot.models.tables import Build, Deployment, File
@@ -19,6 +20,10 @@ from bot.models.tables import Build, Deployment, File
 LEASE = 60_000  # ms
 # How often a build is taken up again after our own faults (not the user's).
 LARGEST_ATTEMPTS = 3
+
+_ADD_FILE = """
+INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES (?, ?, ?, ?, ?)
+"""
 
 
 def claim(build_id: str, worker: str, logs: str = "") -> bool:
@@ -65,15 +70,8 @@ def succeed(
     if ended:
         deployment_id = Build.get_by_id(build_id).deployment_id
         File.delete().where(File.deployment == deployment_id).execute()
-        database = File._meta.database
-        mark = database.param
-        statement = (
-            'INSERT INTO "files" ("deployment_id", "path", "size", "mime_type", "digest") '
-            f"VALUES ({mark}, {mark}, {mark}, {mark}, {mark})"
-        )
         # peewee would build one statement of 100,000 parameters; the driver need not.
-        cursor = database.connection().cursor()
-        cursor.executemany(statement, ((deployment_id, *file) for file in files))
+        sql.execute_many(_ADD_FILE, ((deployment_id, *file) for file in files))
         _set_deployment(deployment_id, DeploymentStatus.READY)
     return ended
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -34,6 +34,8 @@ class SqliteDatabase(peewee.SqliteDatabase):
     wakes the next writer at once.
     """
 
+    shares_commits = True
+
     def __init__(self, path: str) -> None:
         super().__init__(
             path,
@@ -49,6 +51,7 @@ class SqliteDatabase(peewee.SqliteDatabase):
             timeout=30,
             check_same_thread=False,
         )
+        self.announce: Callable[[], None] = lambda: None  # its own version number tells
         self._writer = threading.RLock()
         self._depth = 0
         self._lock_path = f"{path}.lock"
@@ -69,6 +72,9 @@ class SqliteDatabase(peewee.SqliteDatabase):
                 if self._depth == 0:
                     fcntl.flock(self._descriptor(), fcntl.LOCK_UN)
 
+    def lock_project(self, project_id: int) -> None:
+        """Nothing to do: there is one writer."""
+
     def _descriptor(self) -> int:
         # A lock belongs to the open file, which a forked process would share.
         if self._lock_process != os.getpid():
@@ -80,11 +86,21 @@ class SqliteDatabase(peewee.SqliteDatabase):
 class Database(Protocol):
     """What the rest of the project asks of a database."""
 
+    # Whether requests do well to share one transaction (`bot.models.group_commit`).
+    shares_commits: bool
+    # Called after a commit that changed what visitors see, where the database itself
+    # cannot say so (`bot.models.resolve.Changes`).
+    announce: Callable[[], None]
+
     def write(self) -> Any:
         """A context manager: one transaction, nestable (inner ones are savepoints).
 
-        It commits when the block ends and rolls back when it raises.
+        It commits when the block ends and rolls back when it raises. Where the
+        transaction is lost by no fault of its own it raises `SystemFault`.
         """
+
+    def lock_project(self, project_id: int) -> None:
+        """Until the transaction ends, nobody else decides upon this project."""
 
     def execute_sql(self, sql: str, params: Any = None) -> Any: ...
 
@@ -93,17 +109,27 @@ class Database(Protocol):
     def close(self) -> Any: ...
 
 
-def connect(url: str) -> Database:
+def connect(url: str, connections: int = 10) -> Database:
     """Open the database at `url`, bind the models to it, and bring it up to date.
 
-    `sqlite:///path` is all that this version speaks; raises `InvalidSetting` otherwise.
+    `sqlite:///path`, or `postgresql://user:password@host:port/name`; then this process
+    opens at most so many `connections` at a time. Raises `InvalidSetting` where nothing
+    is to be reached there. https://www.postgresql.org/docs/current/libpq-connect.html
     """
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite" or not parts.path:
+    scheme = urlsplit(url).scheme
+    if scheme in {"postgresql", "postgres"}:
+        return _connect_postgres(url, connections)
+    path = urlsplit(url).path
+    if scheme != "sqlite" or not path:
         raise InvalidSetting(
-            "DATABASE_URL", f"cannot use {parts.scheme or url!r}", "Use sqlite:///path."
+            "DATABASE_URL",
+            f"cannot use {scheme or url!r}",
+            "Use sqlite:///path or postgresql://user:password@host/name.",
         )
-    path = Path(parts.path)
+    return _connect_sqlite(Path(path))
+
+
+def _connect_sqlite(path: Path) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = SqliteDatabase(str(path))
     proxy.initialize(database)
@@ -112,5 +138,18 @@ def connect(url: str) -> Database:
         fcntl.flock(lock, fcntl.LOCK_EX)
         Runner(database, str(MIGRATIONS)).up()
     # The opening thread may be about to fork; its connection must not be shared.
+    database.close()
+    return cast(Database, database)
+
+
+def _connect_postgres(url: str, connections: int) -> Database:
+    # Its driver is loaded only where it is used.
+    from bot.models.postgres import open_postgres
+
+    database = open_postgres(url, connections)
+    proxy.initialize(database)
+    with database.migrating():
+        Runner(database, str(MIGRATIONS)).up()
+    # Connections must not be carried over a fork either.
     database.close()
     return cast(Database, database)

@@ -13,11 +13,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from bot.errors import SystemFault
 from bot.models.database import Database
 
 T = TypeVar("T")
 # Bounds how long the first of a batch waits for the last of it.
 LARGEST_BATCH = 64
+# How often a transaction is tried that another one was in the way of.
+_ATTEMPTS = 3
 
 
 class _Entry(Generic[T]):
@@ -49,8 +52,12 @@ class GroupCommit:
         What `work` raises is raised here, and nothing it wrote is kept. `work` may run
         in another thread; it must not wait for anything but the database. Where another's
         work fails, it is run a second time, its first run undone: it must leave its marks
-        in the database alone.
+        in the database alone. Where the database flushes the commits of a moment together
+        by itself, each `work` has a transaction of its own: they would only wait for one
+        another's locks.
         """
+        if not self._database.shares_commits:
+            return self._run_alone(work)
         entry = _Entry(work)
         with self._guard:
             self._waiting.append(entry)
@@ -63,6 +70,16 @@ class GroupCommit:
         if entry.error is not None:
             raise entry.error
         return cast(T, entry.result)
+
+    def _run_alone(self, work: Callable[[], T]) -> T:
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                with self._database.write():
+                    return work()
+            except SystemFault as fault:
+                if fault.code != "database-busy" or not left:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def _lead(self) -> None:
         batch: Sequence[_Entry[Any]] = ()

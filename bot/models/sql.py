@@ -7,6 +7,7 @@ them. Statements are written for SQLite and PostgreSQL alike, with `?` for value
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,12 +17,21 @@ from bot.models.database import proxy
 def execute(statement: str, *values: object) -> Any:
     """Run a statement; answers the cursor, whose `rowcount` says how many rows it touched.
 
-    Raises the driver's own errors.
+    Raises the driver's own errors (SQLite), or peewee's.
     """
     database = proxy.obj
+    if database.param != "?":
+        return database.execute_sql(_placed(statement), values)
     cursor = database.cursor()
-    cursor.execute(statement if database.param == "?" else _placed(statement), values)
+    cursor.execute(statement, values)
     return cursor
+
+
+def execute_many(statement: str, values: Iterable[Sequence[object]]) -> None:
+    """Run one statement for each of `values`, in a transaction of the caller's."""
+    database = proxy.obj
+    cursor = database.connection().cursor()
+    cursor.executemany(statement if database.param == "?" else _placed(statement), values)
 
 
 def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
@@ -38,4 +48,4 @@ def first(statement: str, *values: object) -> tuple[Any, ...] | None:
 
 @lru_cache(maxsize=512)
 def _placed(statement: str) -> str:
-    return statement.replace("?", proxy.obj.param)
+    return statement.replace("%", "%%").replace("?", proxy.obj.param)

@@ -31,7 +31,7 @@ def create_application(settings: Settings | None = None) -> Previews:
     from bot.storage.urls import open_store
 
     chosen = settings or load()
-    connect(chosen.DATABASE_URL)
+    connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS)
     return Previews(open_store(chosen.STORAGE_URL), chosen, Bus(), fallback=_nothing_else)
 
 

@@ -20,6 +20,8 @@ _DEADLINE = 10.0
 class CountingDatabase:
     """Counts transactions; the first stays open until `release` is set, so that others gather."""
 
+    shares_commits = True
+
     def __init__(self, database: Database) -> None:
         self.database = database
         self.commits = 0
@@ -147,6 +149,8 @@ def test_a_database_that_cannot_be_written_fails_everybody_and_recovers(
     broken = True
 
     class Failing:
+        shares_commits = True
+
         @contextmanager
         def write(self) -> Iterator[None]:
             if broken:
@@ -165,6 +169,8 @@ def test_a_database_that_cannot_be_written_fails_everybody_and_recovers(
 
 def test_a_commit_that_fails_keeps_nobodys_work(database: Database) -> None:
     class CommitFails:
+        shares_commits = True
+
         @contextmanager
         def write(self) -> Iterator[None]:
             with database.write():
