@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.builders.job import Built, Control, Job, Stage, Stopped
+from bot.builders.leaks import own_secrets
 from bot.builders.log import FileLog
+from bot.builders.variables import Variables
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
-from bot.models import builds, deployments, inbox, outbox, projects, sessions, traffic
+from bot.models import builds, deployments, inbox, outbox, projects, sessions, traffic, variables
 from bot.models.access import must_be_asked
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
 from bot.observe.context import carrying
+from bot.sealing import sealing_from
 from bot.serve.rules import rules_of
 from bot.settings import LOCAL_OWNER, Settings
 from bot.storage.manifest import Manifest
@@ -199,12 +202,8 @@ class _Attempt:
         self._log = FileLog(
             settings.DATA_DIR / build.logs,
             settings.BUILD_LOG_SIZE,
-            (
-                *settings.GITHUB_WEBHOOK_SECRET,
-                settings.GITHUB_TOKEN,
-                settings.GITHUB_APP_PRIVATE_KEY,
-            ),
         )
+        self._log.guard(own_secrets(settings))
         self._control = Control(log=self._log, entering=self._enter, framework=self._describe)
 
     def run(self) -> None:
@@ -240,12 +239,32 @@ class _Attempt:
             base_path=self._worker._settings.base_path(self._key),
             previous=self._previous,
             private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
+            trusted=deployment.trusted,
+            pull_request=_pull_request(deployment),
+            variables=self._variables(),
         )
+
+    def _variables(self) -> Variables:
+        """The project's own, opened; none for code that nobody of the project stands behind."""
+        deployment = self._deployment
+        sealed = variables.for_build(deployment.project_id, deployment.environment)
+        if not sealed or not deployment.trusted:
+            return Variables()
+        sealing = sealing_from(self._worker._settings)
+        opened = {name: (sealing.open(one.value), one.secret) for name, one in sealed.items()}
+        found = Variables(
+            plain={name: value.reveal() for name, (value, secret) in opened.items() if not secret},
+            secret={name: value for name, (value, secret) in opened.items() if secret},
+        )
+        self._log.guard(found.secret)
+        return found
 
     def _enter(self, stage: Stage) -> None:
         if self._control.cancelled.is_set():
             raise Stopped
         self._entered.append((stage, time.monotonic()))
+        if stage is Stage.PUBLISH and self._log.leak is not None:
+            raise self._log.leak.error()
         status = _STATUS_OF_STAGE[stage]
         if status is self._status:
             return
@@ -321,7 +340,7 @@ class _Attempt:
                 self._build.worker,
                 status,
                 error.code,
-                f"{error.message} {error.hint}".strip(),
+                self._log.masked(f"{error.message} {error.hint}".strip()),
                 self._seconds(),
             ):
                 self._worker._bus.publish(BuildFailed(self._deployment.id, self._build.id))
@@ -339,6 +358,14 @@ class _Attempt:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
         self._worker._give_up_or_repeat(self._build, code, message)
+
+
+def _pull_request(deployment: Deployment) -> int:
+    """The number of the pull request that brought a fork's commit; 0: of none."""
+    if deployment.trusted:
+        return 0
+    _, _, number = deployment.ref.removesuffix("/head").partition("pull/")
+    return int(number) if number.isdecimal() else 0
 
 
 def _named(stages: Mapping[Stage, float]) -> dict[str, float]:

@@ -25,21 +25,27 @@ from bot.errors import SystemFault
 
 @dataclass(frozen=True, kw_only=True)
 class CacheScope:
-    """Whose build it is. `trusted`: whether it may leave something for trusted builds."""
+    """Whose build it is. `trusted`: whether it may leave something for trusted builds.
+
+    `sealed` names the context whose secrets the build sees: frameworks write them into what
+    they keep, so that is shown to no build that does not see them. Empty: it sees none.
+    """
 
     project: str
     trusted: bool
+    sealed: str = ""
 
     @property
     def own(self) -> str:
         """The shelf that this scope writes to."""
         project = hashlib.sha256(self.project.encode()).hexdigest()[:16]
-        return f"{project}-{'trusted' if self.trusted else 'untrusted'}"
+        shelf = f"sealed-{self.sealed}" if self.sealed else "trusted"
+        return f"{project}-{shelf if self.trusted else 'untrusted'}"
 
     @property
     def readable(self) -> tuple[str, ...]:
         """The shelves that this scope reads from, its own first."""
-        if self.trusted:
+        if self.trusted and not self.sealed:
             return (self.own,)
         return (self.own, CacheScope(project=self.project, trusted=True).own)
 

@@ -117,7 +117,7 @@ def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) ->
     root = home.parent / "tree" / plan.root
     own = (root / folder for folder in plan.path)
     path = (*map(str, own), *map(str, toolchain.path_entries), *SYSTEM_PATH)
-    return {
+    host = {
         **ENVIRONMENT,
         "HOME": str(home),
         "PATH": ":".join(path),
@@ -126,8 +126,8 @@ def build_environment(plan: Plan, toolchain: Toolchain, job: Job, home: Path) ->
         "COMMIT_REF": job.ref,
         "CONTEXT": job.environment,
         **toolchain.environment,
-        **plan.environment,
     }
+    return job.variables.around(host, plan.environment)
 
 
 def check(step: Step, finished: Finished, printed: bytes, settings: Settings) -> None:

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -159,6 +159,9 @@ def _explained(problem: str, content: Mapping[str, Any], lines: Mapping[KeyPath,
         elif number:
             part = int(number)
         path, value = (*path, part), value[part]
+    if said.startswith("Invalid enum value"):
+        words = ", ".join(_choices(path))
+        return _error(lines, path, f"expected one of {words}, got {value!r}")
     if "length" in said:
         return _error(lines, path, "must not be empty")
     kinds = re.search(r"Expected `([^`]+)`, got `([^`]+)`", said)
@@ -166,6 +169,14 @@ def _explained(problem: str, content: Mapping[str, Any], lines: Mapping[KeyPath,
         return _error(lines, path, said)
     wanted, got = (_KINDS.get(kind, kind) for kind in kinds.groups())
     return _error(lines, path, f"expected {wanted}, got {got}")
+
+
+def _choices(path: KeyPath) -> tuple[str, ...]:
+    """The words that a key takes, where it takes no others."""
+    kind: Any = File
+    for part in path:
+        kind = get_type_hints(kind)[str(part)]
+    return get_args(kind)
 
 
 def _check_folder(configuration: Configuration, path: KeyPath, folder: str, within: str) -> None:

@@ -6,7 +6,7 @@ Validation, the schema for editors and the test of the document all come from he
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -53,6 +53,10 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    network: Annotated[
+        Literal["full", "install-only", "none"],
+        Meta(description="Which commands have a network, as far as the operator allows one."),
+    ] = "full"
     node: (
         Annotated[
             str, Meta(min_length=1, description="The Node version, such as `22` or `>=20.11`.")

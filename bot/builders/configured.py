@@ -105,6 +105,7 @@ def _apply(
         environment={**found.environment, **variables},
         variables=variables,
         spa=found.spa if spa is UNSET else spa,
+        network=build.network,
         node=found.node if build.node is UNSET else build.node,
         package_manager=manager,
         path=_program_folders(found) if command else (),

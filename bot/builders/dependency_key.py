@@ -18,6 +18,7 @@ from typing import Any
 from bot.builders.package_json import LOCKFILES
 from bot.builders.plan import Plan
 from bot.builders.toolchain import Toolchain
+from bot.builders.variables import NONE, Variables
 
 # Parts of package.json that say what is installed, by npm, pnpm, Yarn or Bun.
 _SECTIONS = (
@@ -63,7 +64,9 @@ class Dependencies:
     scripts: tuple[str, ...]
 
 
-def dependencies_of(tree: Path, plan: Plan, toolchain: Toolchain) -> Dependencies:
+def dependencies_of(
+    tree: Path, plan: Plan, toolchain: Toolchain, stored: Variables = NONE
+) -> Dependencies:
     """Look at a checked-out tree, before anything is installed in it."""
     own = tree / plan.root / "package.json"
     scripts = _scripts(own)
@@ -73,7 +76,7 @@ def dependencies_of(tree: Path, plan: Plan, toolchain: Toolchain) -> Dependencie
         return Dependencies(key="", scripts=scripts)
     # An install may depend on variables, such as NODE_ENV. Those that differ in every
     # build, such as the base path, are no project's own and no install's matter.
-    variables = tuple(sorted(plan.variables.items()))
+    variables = tuple(sorted({**stored.around({}, plan.variables)}.items()))
     facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
     argv = install.argv if install else ()
     _add(digest, "facts", repr((facts, variables, argv)).encode())

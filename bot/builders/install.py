@@ -24,6 +24,7 @@ from bot.builders.registries import registries
 from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.runner import Command, Limits, Overlay, Runner
 from bot.builders.toolchain import Toolchain, Toolchains
+from bot.builders.variables import NONE, Variables
 from bot.settings import Settings
 
 _LIST = "folders.json"
@@ -97,6 +98,7 @@ class Installer:
         scope: CacheScope,
         control: Control,
         limits: Limits,
+        variables: Variables = NONE,
     ) -> Iterator[Installed]:
         """Have the dependencies in place for as long as the block runs.
 
@@ -105,7 +107,7 @@ class Installer:
         Frameworks' own caches are restored, and kept when the block ends. Raises
         `UserError` where the install fails, `Stopped`, `SystemFault`.
         """
-        attempt = _Install(self, tree, plan, toolchain, scope, control, limits)
+        attempt = _Install(self, tree, plan, toolchain, scope, control, limits, variables)
         with contextlib.ExitStack() as held:
             installed = attempt.run(held)
             taken = attempt.restore_framework_caches(installed)
@@ -127,7 +129,9 @@ class _Install:
         scope: CacheScope,
         control: Control,
         limits: Limits,
+        variables: Variables,
     ) -> None:
+        self._variables = variables
         self._settings = installer._settings
         self._runner = installer._runner
         self._caches = installer.caches
@@ -145,7 +149,7 @@ class _Install:
         hand_over(self._tree)
         wanted = Dependencies(key="", scripts=())
         if self._plan.package_manager:
-            wanted = dependencies_of(self._tree, self._plan, self._toolchain)
+            wanted = dependencies_of(self._tree, self._plan, self._toolchain, self._variables)
         if wanted.key:
             started = time.monotonic()
             installed = self._restore(wanted.key, held)
@@ -208,9 +212,11 @@ class _Install:
         return Installed(overlays=installed.overlays) if installed else Installed()
 
     def _run_scripts(self, wanted: Dependencies, overlays: tuple[Overlay, ...]) -> None:
+        usual = self._plan.step("install")
+        network = usual.network if usual is not None else self._plan.network != "none"
         for script in wanted.scripts:
             argv = (self._plan.package_manager, "run", script)
-            self._command(Step(name="install", argv=argv), overlays)
+            self._command(Step(name="install", argv=argv, network=network), overlays)
 
     def _command(self, step: Step, overlays: tuple[Overlay, ...]) -> None:
         home = self._tree.parent / "home"
@@ -225,11 +231,13 @@ class _Install:
         command = Command(
             argv=step.argv,
             folder=self._tree / self._plan.root,
-            environment={
-                **install_environment(manager, self._toolchain, home, downloads),
-                **reach.environment,
-                **self._plan.environment,
-            },
+            environment=self._variables.around(
+                {
+                    **install_environment(manager, self._toolchain, home, downloads),
+                    **reach.environment,
+                },
+                self._plan.environment,
+            ),
             writable=(self._tree, home, downloads),
             readable=(*self._toolchain.readable, *reach.readable),
             overlays=overlays,

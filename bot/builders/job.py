@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from bot.builders.variables import NONE as NO_VARIABLES
+from bot.builders.variables import Variables
 from bot.storage.manifest import Manifest
 
 
@@ -27,7 +29,12 @@ class Job:
     """One build's input. `project` is `owner/name`; `base_path` is where it will be served.
 
     `previous` is the id of an earlier deployment of the project, from which unchanged
-    files need not be read again; empty: none. `url` is only shown.
+    files need not be read again; empty: none.
+
+    `trusted`: whether somebody who may write to the repository stands behind the code. What
+    comes from a fork is not, though it was approved: it gets no `variables`, no token, and
+    no network once it is installed. `pull_request` is the number that its commit is
+    fetched by; 0: of none.
     """
 
     build_id: str
@@ -39,6 +46,9 @@ class Job:
     base_path: str
     previous: str = ""
     private: bool = False
+    trusted: bool = True
+    pull_request: int = 0
+    variables: Variables = NO_VARIABLES
 
 
 class BuildLog(Protocol):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.builders.leaks import SHORTEST, Leak, forms
 from bot.secret import Secret
 
 _SAYS = ">"
@@ -41,6 +42,11 @@ class FileLog:
         self._masks: re.Pattern[bytes] | None = None
         self._lock = threading.Lock()
         self._secrets: set[bytes] = set()
+        self._guarded: dict[bytes, str] = {}
+        # A build that is taken up again goes on counting, too.
+        self._line = path.read_bytes().count(b"\n")
+        # The first place where a guarded secret was about to be written.
+        self.leak: Leak | None = None
         self.tail: deque[str] = deque(maxlen=_KEPT_LINES)
         self.mask(secrets)
 
@@ -50,6 +56,22 @@ class FileLog:
             value = secret.reveal()
             parts = (part.strip().encode() for part in [value, *value.splitlines()])
             self._secrets.update(part for part in parts if len(part) >= _SHORTEST_SECRET)
+        self._compile()
+
+    def guard(self, secrets: Mapping[str, Secret]) -> None:
+        """Mask these too, encoded as well, and remember in `leak` that one was printed."""
+        self.mask(secrets.values())
+        for name, secret in secrets.items():
+            if len(secret.reveal().strip()) >= SHORTEST:
+                self._guarded |= dict.fromkeys(forms(secret.reveal().strip()), name)
+        self._secrets.update(self._guarded)
+        self._compile()
+
+    def masked(self, text: str) -> str:
+        """A text without the secrets that must not get into the log."""
+        return self._hidden(text.encode(errors="replace")).decode(errors="replace")
+
+    def _compile(self) -> None:
         if self._secrets:
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._masks = re.compile(b"|".join(map(re.escape, longest_first)))
@@ -86,6 +108,14 @@ class FileLog:
         self._append(_PRINTS, _shown(head))
 
     def _masked(self, text: bytes) -> bytes:
+        if self._masks is None:
+            return text
+        for name in map(self._guarded.get, self._masks.findall(text) if self._guarded else ()):
+            if name is not None and self.leak is None:
+                self.leak = Leak(name, "the build's log", self._line + 1)
+        return self._hidden(text)
+
+    def _hidden(self, text: bytes) -> bytes:
         return text if self._masks is None else self._masks.sub(_MASK, text)
 
     def _append(self, stream: str, text: str) -> None:
@@ -99,6 +129,7 @@ class FileLog:
             self._full = True
             content = f"{time} {_SAYS} The log is full; what follows is not kept.\n".encode()
         self._room -= len(content)
+        self._line += 1
         self._file.write(content)
 
 

@@ -95,6 +95,8 @@ class LeftOut:
 
 def is_hidden(path: str) -> bool:
     """Whether a path is never published, whatever it is."""
+    if "/." not in path and not path.startswith((".", "node_modules")):
+        return False  # nearly all
     first, _, _ = path.partition("/")
     if first == "node_modules":
         return True

@@ -20,6 +20,8 @@ from bot.builders.cache import CacheScope
 from bot.builders.commands import Commands, assure_programs
 from bot.builders.install import Installer
 from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.leaks import LeakGate, own_secrets
+from bot.builders.network_policy import assure_confined, narrowed
 from bot.builders.plan import Plan
 from bot.builders.sandbox.runner import Runner
 from bot.builders.sandbox.select import select_runner
@@ -90,7 +92,13 @@ class Pipeline:
             with stages(Stage.FETCH):
                 source = open_source.enter_context(
                     self._repositories.fetch(
-                        job.project, url, job.sha, control.log, control.cancelled
+                        job.project,
+                        url,
+                        job.sha,
+                        control.log,
+                        control.cancelled,
+                        trusted=job.trusted,
+                        pull_request=job.pull_request,
                     )
                 )
                 control.log.say(f"Fetched {job.sha[:7]} in {source.seconds:.2f} s")
@@ -131,6 +139,12 @@ class Pipeline:
         if plan.decided:
             control.log.say(f"Decided by deploystack.toml: {', '.join(plan.decided)}")
         control.log.say(f"Base path {job.base_path}: {plan.base_path}")
+        plan, narrowed_by = narrowed(plan, self._settings.BUILD_NETWORK, trusted=job.trusted)
+        if plan.steps and narrowed_by:
+            control.log.say(f"Network: {plan.network}, since {narrowed_by}")
+        if plan.steps and job.variables.unusable:
+            names = ", ".join(job.variables.unusable)
+            control.log.say(f"Variables that the host itself sets are left out: {names}")
         publish.warn_of_pointers(tree, control.log)
         return plan
 
@@ -146,20 +160,32 @@ class Pipeline:
                 "A site needs an index page at its top; see build.output in deploystack.toml.",
             )
         known = publish.entries_by_blob(self._store, job.previous)
-        return publish.store_blobs(self._store, source.tree.reader, blobs, known)
+        gate = self._gate(job)
+        return publish.store_blobs(self._store, source.tree.reader, blobs, known, gate)
+
+    def _gate(self, job: Job) -> LeakGate:
+        return LeakGate({**own_secrets(self._settings), **job.variables.secret})
 
     def _build(self, work: Path, plan: Plan, job: Job, control: Control, stages: _Stages) -> Built:
         tree = work / "tree"
         with contextlib.ExitStack() as held:
             if plan.steps:
+                assure_confined(plan, trusted=job.trusted, confines=self._runner.confines)
                 commands = Commands(self._settings, self._runner, work, control)
                 with stages(Stage.INSTALL):
                     toolchain = self._toolchains.provide(plan, control.log)
                     assure_programs(plan, toolchain)
-                    scope = CacheScope(project=job.project, trusted=True)
+                    sealed = job.environment if job.variables.secret else ""
+                    scope = CacheScope(project=job.project, trusted=job.trusted, sealed=sealed)
                     installed = held.enter_context(
                         self._installer.install(
-                            tree, plan, toolchain, scope, control, commands.limits()
+                            tree,
+                            plan,
+                            toolchain,
+                            scope,
+                            control,
+                            commands.limits(),
+                            job.variables,
                         )
                     )
                 with stages(Stage.BUILD):
@@ -170,7 +196,7 @@ class Pipeline:
                 shown = str(folder.relative_to(os.path.realpath(tree)))
                 control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
                 checked = output.check_folder(folder, self._limits, control.log)
-                files = publish.store_folder(self._store, checked)
+                files = publish.store_folder(self._store, self._gate(job).passing(checked))
                 return self._publish(files, plan, job, control, stages)
 
     def _publish(

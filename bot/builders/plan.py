@@ -50,6 +50,8 @@ class Plan:
     programs: tuple[str, ...] = ()
     # Folders, relative to `root`, whose programs commands find by name.
     path: tuple[str, ...] = ()
+    # Which steps have a network: `full` (all), `install-only`, `none`.
+    network: str = "full"
     # The keys of deploystack.toml that decided over what was detected (`build.command`).
     decided: tuple[str, ...] = ()
     # The variables that the project's configuration sets; they are in `environment` too.

@@ -27,14 +27,13 @@ class Project:
     @cached_property
     def names(self) -> frozenset[str]:
         """The files directly in the root."""
-        return frozenset(path for path in self._paths if "/" not in path)
+        return frozenset(self._by_folder.get("", ()))
 
     @cached_property
     def folders(self) -> frozenset[str]:
         """All folders, at whatever depth."""
         found = set()
-        for path in self._paths:
-            folder = posixpath.dirname(path)
+        for folder in self._by_folder:
             while folder and folder not in found:
                 found.add(folder)
                 folder = posixpath.dirname(folder)
@@ -50,8 +49,8 @@ class Project:
         folder, _, name = pattern.rpartition("/")
         if not folder:
             return min(fnmatch.filter(self.names, name), default="")
-        within = (p for p in self._paths if posixpath.dirname(p) == folder)
-        return min((p for p in within if fnmatch.fnmatchcase(p, pattern)), default="")
+        within = (p for p in self._by_folder.get(folder, ()) if fnmatch.fnmatchcase(p, pattern))
+        return min(within, default="")
 
     def first(self, *patterns: str) -> str:
         """The first file that any of the patterns names, in their order."""
@@ -77,6 +76,14 @@ class Project:
         """What the Python project says it needs, as one text in lower case."""
         names = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.cfg", "setup.py")
         return "\n".join(self.text(name) for name in names).lower()
+
+    @cached_property
+    def _by_folder(self) -> dict[str, list[str]]:
+        """The files directly in each folder that has any; the root is the empty text."""
+        found: dict[str, list[str]] = {}
+        for path in self._paths:
+            found.setdefault(path.rpartition("/")[0], []).append(path)
+        return found
 
     @cached_property
     def _paths(self) -> Iterable[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bot.builders.git_process import ObjectReader
 from bot.builders.git_tree import Blob
 from bot.builders.job import BuildLog, Job
+from bot.builders.leaks import LeakGate
 from bot.builders.plan import Plan
 from bot.builders.tree import Tree
 from bot.storage.manifest import Entry, Manifest, media_type
@@ -29,15 +30,24 @@ def store_folder(store: Store, files: Iterable[tuple[str, Path]]) -> dict[str, E
 
 
 def store_blobs(
-    store: Store, reader: ObjectReader, files: Mapping[str, Blob], known: Mapping[str, Entry]
+    store: Store,
+    reader: ObjectReader,
+    files: Mapping[str, Blob],
+    known: Mapping[str, Entry],
+    gate: LeakGate,
 ) -> dict[str, Entry]:
-    """Store files straight from Git; `known` are entries by blob, which are stored already."""
+    """Store files straight from Git; `known` are entries by blob, which are stored already.
+
+    Raises `UserError` where one that is not has a secret in it.
+    """
     stored = {
         blob.object_id: known[blob.object_id] for blob in files.values() if blob.object_id in known
     }
+    names = {blob.object_id: path for path, blob in files.items()}
     wanted = sorted({blob.object_id for blob in files.values()} - stored.keys())
     for object_id, chunks in zip(wanted, reader.stream(wanted), strict=True):
-        digest, size = store.put_bytes(chunks)
+        read = gate.reading(names[object_id], chunks) if gate else chunks
+        digest, size = store.put_bytes(read)
         stored[object_id] = Entry(digest, size, "", object_id)
     return {
         path: Entry(found.digest, found.size, media_type(path), blob.object_id)

@@ -66,6 +66,7 @@ class Source:
     _project: str
     _log: BuildLog
     _cancelled: threading.Event
+    _trusted: bool = True
 
     def export(self, target: Path, depth: int = 0) -> None:
         """Write the tree and its submodules into `target`, without `.git`, hooks or credentials.
@@ -82,7 +83,7 @@ class Source:
         for module in submodules.listed(self.repository, self.sha, self.url, self.tree, depth):
             self._log.say(f"Submodule {module.path}: {module.url} at {module.sha[:7]}")
             with self._repositories.fetch_module(
-                self._project, module, self.url, self._log, self._cancelled
+                self._project, module, self.url, self._log, self._cancelled, trusted=self._trusted
             ) as part:
                 part.export(submodules.inside(target, module.path), depth + 1)
 
@@ -104,9 +105,20 @@ class Repositories:
 
     @contextmanager
     def fetch(
-        self, project: str, url: str, sha: str, log: BuildLog, cancelled: threading.Event
+        self,
+        project: str,
+        url: str,
+        sha: str,
+        log: BuildLog,
+        cancelled: threading.Event,
+        *,
+        trusted: bool = True,
+        pull_request: int = 0,
     ) -> Iterator[Source]:
         """A commit of `project`, fetched from `url` unless it is there already.
+
+        A commit out of a fork (not `trusted`) is found by way of its `pull_request`, and
+        names submodules that are fetched without our credentials.
 
         Raises `UserError` (`commit-not-found`, `repository-not-found`,
         `access-denied`), `SystemFault` for trouble on the way, `Stopped`.
@@ -114,7 +126,17 @@ class Repositories:
         if not _PROJECT.fullmatch(project):
             raise SystemFault("invalid-project", f"{project!r} is not a project's name.")
         path = self._root / f"{project}.git"
-        with self._open(path, project, url, sha, log, cancelled, with_token=True) as source:
+        with self._open(
+            path,
+            project,
+            url,
+            sha,
+            log,
+            cancelled,
+            with_token=True,
+            trusted=trusted,
+            pull_request=pull_request,
+        ) as source:
             yield source
 
     @contextmanager
@@ -125,13 +147,17 @@ class Repositories:
         parent_url: str,
         log: BuildLog,
         cancelled: threading.Event,
+        *,
+        trusted: bool = True,
     ) -> Iterator[Source]:
         """A submodule's commit; the project's token goes to the project's own server alone.
 
         Each project mirrors its submodules for itself: what another project was let
-        read must not become readable here because it was fetched before.
+        read must not become readable here because it was fetched before. So it is with
+        what a fork's .gitmodules names: no token, and no mirror that one has filled.
         """
-        path = self._root / f"{project}.modules" / f"{module.key}.git"
+        kind = "modules" if trusted else "modules-untrusted"
+        path = self._root / f"{project}.{kind}" / f"{module.key}.git"
         same_server = _server(module.url) == _server(parent_url)
         # A personal token reads whatever its owner can: whoever may push to one
         # repository must not read another owner's through a submodule.
@@ -144,7 +170,8 @@ class Repositories:
                 module.sha,
                 log,
                 cancelled,
-                with_token=same_server and same_owner,
+                with_token=trusted and same_server and same_owner,
+                trusted=trusted,
             ) as source:
                 yield source
         except UserError as error:
@@ -158,7 +185,7 @@ class Repositories:
 
     def tidy(self) -> None:
         """Pack mirrors that grew by many small fetches. Cheap where there is nothing to do."""
-        for path in [*self._root.glob("*/*.git"), *self._root.glob("*/*.modules/*.git")]:
+        for path in [*self._root.glob("*/*.git"), *self._root.glob("*/*.modules*/*.git")]:
             mirror = Mirror(path)
             with mirror.try_lock() as free:
                 if free:
@@ -175,6 +202,8 @@ class Repositories:
         cancelled: threading.Event,
         *,
         with_token: bool,
+        trusted: bool,
+        pull_request: int = 0,
     ) -> Iterator[Source]:
         if not _SHA.fullmatch(sha):
             raise UserError("commit-not-found", f"{sha!r} is not a full commit SHA.")
@@ -186,12 +215,13 @@ class Repositories:
                 mirror.prepare(sha)
                 if not mirror.holds(sha):
                     token = self._token_for(project) if with_token else None
-                    self._fetch(mirror, url, sha, token, cancelled, lock)
+                    self._fetch(mirror, url, sha, token, cancelled, lock, pull_request)
             with ObjectReader(path) as reader:
                 try:
                     tree = read_tree(path, sha, reader)
                     seconds = time.monotonic() - started
-                    yield Source(path, sha, url, tree, seconds, self, project, log, cancelled)
+                    about = (path, sha, url, tree, seconds)
+                    yield Source(*about, self, project, log, cancelled, trusted)
                 except GitFailed as failure:
                     # Something is missing that was fetched: the next attempt starts afresh.
                     with mirror.lock(cancelled):
@@ -206,6 +236,7 @@ class Repositories:
         token: Secret | None,
         cancelled: threading.Event,
         lock: int,
+        pull_request: int,
     ) -> None:
         environment = fetch_environment(url, token)
 
@@ -224,8 +255,9 @@ class Repositories:
 
         def by_name() -> None:
             """For servers that hand out named commits only: fetch all names, then look."""
-            names = ("heads", "pull", "tags")
-            fetch("--", url, *(f"+refs/{name}/*:refs/fetched/{name}/*" for name in names))
+            own = [f"pull/{pull_request}/head"] if pull_request else []
+            names = own or ["heads/*", "pull/*", "tags/*"]
+            fetch("--", url, *(f"+refs/{name}:refs/fetched/{name}" for name in names))
             try:
                 run_git(mirror.path, ("cat-file", "-e", f"{sha}^{{commit}}"))
             except GitFailed as failure:

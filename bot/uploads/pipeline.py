@@ -18,6 +18,7 @@ from typing import Protocol
 
 from bot.builders import configured, output, publish
 from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.leaks import LeakGate, chunks_of, own_secrets
 from bot.builders.plan import Plan
 from bot.errors import UserError
 from bot.settings import Settings
@@ -45,6 +46,7 @@ class UploadPipeline:
         self._builder = builder
         self._sources = sources
         self._store = store
+        self._settings = settings
         self._limits = output.limits_of(settings)
 
     def run(self, job: Job, control: Control) -> Built:
@@ -93,6 +95,8 @@ class UploadPipeline:
         prefix = "" if folder == "." else f"{folder}/"
         checked = output.Checked(self._limits)
         known = publish.entries_of(self._store, job.previous)
+        gate = LeakGate({**own_secrets(self._settings), **job.variables.secret})
+        looked_at = {entry.digest for entry in known.values()}
         files: dict[str, Entry] = {}
         for path, digest in tree.digests.items():
             inner = path[len(prefix) :]
@@ -101,6 +105,10 @@ class UploadPipeline:
                 if entry is None or entry.digest != digest:
                     entry = Entry(digest, tree.size(path), media_type(inner))
                 checked.count(inner, entry.size)
+                if gate and digest not in looked_at:
+                    looked_at.add(digest)
+                    with self._store.open(digest) as content:
+                        gate.check(inner, chunks_of(content))
                 files[inner] = entry
         if output.INDEX not in files:
             raise UserError(

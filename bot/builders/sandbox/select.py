@@ -28,8 +28,21 @@ _TRIAL = Limits(seconds=30, memory=1 << 28, processes=4096, disk=1 << 24, log=1 
 def select_runner(settings: Settings) -> Runner:
     """The runner that SANDBOX names; for `auto`, the first that really works.
 
-    Raises `SystemFault` where the one that was asked for does not work.
+    Raises `SystemFault` where the one that was asked for does not work, or BUILD_NETWORK
+    wants a network closed that it cannot close.
     """
+    runner = _select(settings)
+    if settings.BUILD_NETWORK != "full" and not runner.confines:
+        raise SystemFault(
+            "sandbox-failed",
+            f"BUILD_NETWORK={settings.BUILD_NETWORK} needs a sandbox: the process runner "
+            "cannot close the network.",
+            "Install bubblewrap, or set BUILD_NETWORK=full.",
+        )
+    return runner
+
+
+def _select(settings: Settings) -> Runner:
     groups = find_control_groups()
     if settings.SANDBOX == "process":
         return ProcessRunner(groups)
