@@ -6,10 +6,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from bot.announcements import announce_changes
 from bot.control import Control
 from bot.dashboard import pages
 from bot.dashboard.origin import on_own_port
@@ -29,6 +30,9 @@ from bot.tasks import Tasks
 from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.routes import webhook_application
 from bot.worker import Outbox, Worker
+
+if TYPE_CHECKING:
+    from bot.reconcile import Reconciler
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -50,9 +54,11 @@ def assemble(settings: Settings) -> Parts:
     bus = Bus()
     client = client_from(settings)
     Reporter(settings, enabled=client is not None).subscribe(bus)
+    database = connect(settings.DATABASE_URL, settings.DATABASE_CONNECTIONS)
+    announce_changes(settings, database)
     return Parts(
         settings,
-        connect(settings.DATABASE_URL, settings.DATABASE_CONNECTIONS),
+        database,
         open_store(settings.STORAGE_URL),
         bus,
         client,
@@ -80,6 +86,7 @@ def create_app(settings: Settings) -> WsgiApplication:
     control = _control(parts, dispatcher.wake, tasks.expose, tell)
     api = LateApplication(lambda: create_rest_api(parts, control))
 
+    visitors = LateApplication(lambda: _visitors(settings))
     counts = metrics.enable(settings)
     watched: dict[str, WsgiApplication] = {"/readyz": readiness(_checks(parts, tasks))}
     if counts:
@@ -89,6 +96,8 @@ def create_app(settings: Settings) -> WsgiApplication:
         path = environ.get("PATH_INFO", "")
         if path == "/webhooks/github":
             kind, chosen = "webhook", webhooks
+        elif path.startswith("/_deploystack/github/"):
+            kind, chosen = "page", visitors
         elif path in watched:
             kind, chosen = "health", watched[path]
         elif _is_api(path) and not _follows_a_commit(environ):
@@ -113,6 +122,12 @@ def _control(
     return Control(
         parts.settings, parts.database, parts.store, parts.bus, wake=wake, expose=expose, tell=tell
     )
+
+
+def _visitors(settings: Settings) -> WsgiApplication:
+    from bot.github.visitors import visitors_application
+
+    return visitors_application(settings)
 
 
 def _dashboard(parts: Parts, control: Control) -> WsgiApplication:
@@ -195,7 +210,7 @@ def create_site(parts: Parts) -> Flask:
     return site
 
 
-def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
+def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None]:
     """The worker process's parts. Imports what the web process never needs."""
     from bot.github.approval import Approver
     from bot.github.sender import Sender
@@ -215,7 +230,7 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks]:
     worker.waiting_builds = tasks.waiting_builds
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
-    return worker, tasks
+    return worker, tasks, _reconciler(parts, tasks)
 
 
 def _trace(parts: Parts) -> None:
@@ -228,6 +243,25 @@ def _trace(parts: Parts) -> None:
             "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
         ) from None
     Traces(parts.bus, otlp(parts.settings))
+
+
+def _reconciler(parts: Parts, tasks: Tasks) -> Reconciler | None:
+    """What takes up missed pushes; `None`: GitHub cannot be asked, or need not be."""
+    from bot.models.group_commit import GroupCommit
+    from bot.reconcile import Reconciler
+    from bot.webhooks.intake import Intake
+
+    # Of its own, since it asks much, in a thread of its own.
+    client = client_from(parts.settings)
+    if client is None or not parts.settings.RECONCILE_EVERY:
+        return None
+
+    def wake(build_ids: Sequence[str]) -> None:
+        tasks.woken(build_ids)
+        tasks.deliver()
+
+    intake = Intake(parts.settings, GroupCommit(parts.database), parts.bus, wake)
+    return Reconciler(parts.settings, client, intake.take)
 
 
 def _worker(parts: Parts, outbox: Outbox | None) -> Worker:

@@ -79,6 +79,27 @@ def open_to_all(project_id: int) -> None:
     sql.execute("DELETE FROM access WHERE project_id = ?", project_id)
 
 
+def sign(access: Access, purpose: str, expires: int, bound: str = "") -> str:
+    """A token for one purpose, until `expires` (seconds since 1970), bound to a text."""
+    key = bytes.fromhex(access.signing_key)
+    signature = hmac.new(key, f"{purpose}\n{expires}\n{bound}".encode(), hashlib.sha256)
+    return f"{expires}.{signature.hexdigest()}"
+
+
+def is_signed(access: Access, purpose: str, token: str, time: float, bound: str = "") -> bool:
+    """Whether a token is genuine, and valid at `time` (seconds since 1970)."""
+    expires, _, _ = token.partition(".")
+    if not (expires.isascii() and expires.isdecimal() and len(expires) < 16):
+        return False
+    expected = sign(access, purpose, int(expires), bound)
+    return hmac.compare_digest(expected.encode(), token.encode()) and int(expires) > time
+
+
+def bound_to(to: str, base: str) -> str:
+    """What a sign-in is bound to: the page it leads back to, and its site's address."""
+    return f"{to}\n{base}"
+
+
 def digest(password: str) -> str:
     """`<salt>$<scrypt>`, both in hex."""
     salt = secrets.token_bytes(16)

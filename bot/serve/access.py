@@ -1,14 +1,12 @@
-"""The gate in front of protected deployments: a password, or a signed link that expires.
+"""The gate in front of protected deployments: a password, a signed link, or GitHub's word.
 
-Either gives a cookie for the deployment's own path. It guards against strangers; pages
+Each gives a cookie for the deployment's own path. It guards against strangers; pages
 on a shared origin can read one another, so protection is whole only where each
 deployment has its own host (PREVIEW_DOMAIN).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 import time
 from collections import deque
@@ -17,16 +15,20 @@ from dataclasses import dataclass, field
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from bot.models.access import Access, AccessKind, is_password
+from bot.models.access import Access, AccessKind, bound_to, is_password, is_signed, sign
 from bot.serve import pages
-from bot.serve.address import quoted
+from bot.serve.address import host_name, label_of, quoted
 from bot.serve.answers import Environ, StartResponse, page
+from bot.settings import Settings
 
 PARAMETER = "_access"
 _COOKIE = "deploystack_access"
 _COOKIE_LIFE = 7 * 24 * 3600  # s
+# Whoever loses access to a repository is let in for a day at most.
+_GITHUB_LIFE = 24 * 3600  # s
+_LINK_LIFE = 3600  # s
 _LARGEST_FORM = 4096
 # Attempts of one process at one project's password, in a minute.
 _MOST_ATTEMPTS = 20
@@ -35,13 +37,14 @@ _MINUTE = 60.0
 
 def share_query(access: Access, expires: int) -> str:
     """The query (`_access=…`) that lets its bearer in until `expires` (seconds since 1970)."""
-    return urlencode({PARAMETER: _sign(access, "link", expires)})
+    return urlencode({PARAMETER: sign(access, "link", expires)})
 
 
 @dataclass(slots=True)
 class Gate:
     """Lets requests through to protected sites, or not. Shared by all of a process."""
 
+    settings: Settings
     clock: Callable[[], float] = time.time
     _attempts: dict[str, deque[float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -53,16 +56,54 @@ class Gate:
         if self._valid(access, "cookie", _cookie(environ)):
             return None
         query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-        if self._valid(access, "link", dict(query).get(PARAMETER, "")):
+        given = dict(query).get(PARAMETER, "")
+        if self._valid(access, "link", given) or (
+            access.kind is AccessKind.GITHUB
+            and self._valid(access, "ticket", given, self._origin(environ, base) + base)
+        ):
             rest = urlencode([(name, value) for name, value in query if name != PARAMETER])
             target = f"{base}{quoted(path)}{f'?{rest}' if rest else ''}"
             return self._let_in(access, environ, start_response, base, target)
+        if access.kind is AccessKind.GITHUB and self.settings.GITHUB_CLIENT_ID:
+            return self._lead_to_github(access, environ, start_response, base, path)
         if access.kind is not AccessKind.PASSWORD:
             text = "This deployment is not public. Ask its owner for a link that lets you in."
             return page(environ, start_response, 403, pages.page("Not public", text))
         if environ["REQUEST_METHOD"] == "POST":
             return self._try_password(access, environ, start_response, base, path)
         return _ask(environ, start_response, 401, "This deployment needs a password.")
+
+    def _lead_to_github(
+        self, access: Access, environ: Environ, start_response: StartResponse, base: str, path: str
+    ) -> Iterable[bytes]:
+        """A link to where visitors sign in (`bot.github.visitors`), which leads back here."""
+        site = self._origin(environ, base) + base
+        query = environ.get("QUERY_STRING", "")
+        to = f"{site}{quoted(path)}{f'?{query}' if query else ''}"
+        expires = int(self.clock()) + _LINK_LIFE
+        asked = {
+            "project": access.project_id,
+            "to": to,
+            "base": site,
+            "sign": sign(access, "sign-in", expires, bound_to(to, site)),
+        }
+        url = f"{self.settings.PUBLIC_URL}/_deploystack/github/sign-in?{urlencode(asked)}"
+        text = "Whoever has access to its repository on GitHub may look at this deployment."
+        body = pages.page("Not public", text, link=(url, "Sign in with GitHub"))
+        challenge = [("WWW-Authenticate", 'Form realm="preview"')]
+        return page(environ, start_response, 401, body, challenge)
+
+    def _origin(self, environ: Environ, base: str) -> str:
+        """Where the visitor is; never a host that only the request itself speaks of, since
+        a ticket will be sent there."""
+        public = urlsplit(self.settings.PUBLIC_URL)
+        host = environ.get("HTTP_HOST", "").lower()
+        previews = f"{public.hostname}:{self.settings.PREVIEW_PORT}"
+        below = label_of(host_name(host), self.settings.PREVIEW_DOMAIN.lower())
+        # At `/` a site is found by its host alone, so that host is known to be ours.
+        if host != public.netloc and (base == "/" or below or host == previews):
+            return f"{'https' if _is_secure(environ) else 'http'}://{host}"
+        return self.settings.PUBLIC_URL
 
     def _try_password(
         self, access: Access, environ: Environ, start_response: StartResponse, base: str, path: str
@@ -81,9 +122,10 @@ class Gate:
         base: str,
         target: str,
     ) -> Iterable[bytes]:
-        value = _sign(access, "cookie", int(self.clock()) + _COOKIE_LIFE)
+        life = _GITHUB_LIFE if access.kind is AccessKind.GITHUB else _COOKIE_LIFE
+        value = sign(access, "cookie", int(self.clock()) + life)
         secure = "; Secure" if _is_secure(environ) else ""
-        cookie = f"{_COOKIE}={value}; Path={base}; Max-Age={_COOKIE_LIFE}; HttpOnly; SameSite=Lax"
+        cookie = f"{_COOKIE}={value}; Path={base}; Max-Age={life}; HttpOnly; SameSite=Lax"
         start_response(
             "303 See Other",
             [
@@ -97,12 +139,8 @@ class Gate:
         )
         return []
 
-    def _valid(self, access: Access, purpose: str, token: str) -> bool:
-        expires, _, _ = token.partition(".")
-        if not (expires.isascii() and expires.isdecimal() and len(expires) < 16):
-            return False
-        genuine = hmac.compare_digest(_sign(access, purpose, int(expires)), token)
-        return genuine and int(expires) > self.clock()
+    def _valid(self, access: Access, purpose: str, token: str, bound: str = "") -> bool:
+        return is_signed(access, purpose, token, self.clock(), bound)
 
     def _may_try(self, project: str) -> bool:
         moment = self.clock()
@@ -126,12 +164,6 @@ def private(start_response: StartResponse) -> StartResponse:
         )
 
     return start
-
-
-def _sign(access: Access, purpose: str, expires: int) -> str:
-    key = bytes.fromhex(access.signing_key)
-    signature = hmac.new(key, f"{purpose}\n{expires}".encode(), hashlib.sha256).hexdigest()
-    return f"{expires}.{signature}"
 
 
 def _cookie(environ: Environ) -> str:

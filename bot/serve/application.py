@@ -69,7 +69,7 @@ class Previews:
         self.traffic = TrafficBook(bus)
         self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half))
-        self._gate = Gate()
+        self._gate = Gate(settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
