@@ -6,9 +6,13 @@ import logging
 import signal
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from bot.app import create_worker
 from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.reconcile import Reconciler
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +23,7 @@ _HEALTH_CHECK = 10.0  # seconds
 
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; then hand back what is not finished and return."""
-    worker, tasks = create_worker(settings)
+    worker, tasks, reconciler = create_worker(settings)
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -41,6 +45,13 @@ def run(settings: Settings) -> None:
     # Each consumer took the signals for itself as it started; there are two of them.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if reconciler is not None:
+        threading.Thread(
+            target=_reconcile,
+            args=(reconciler, settings.RECONCILE_EVERY, stopping),
+            name="reconcile",
+            daemon=True,
+        ).start()
     logger.info("worker ready, %d builds at a time", settings.BUILD_CONCURRENCY)
     while not stopping.wait(_HEALTH_CHECK):
         for consumer in (builds, chores):
@@ -48,3 +59,14 @@ def run(settings: Settings) -> None:
     for consumer in (builds, chores):
         consumer.stop(graceful=True)
     logger.info("worker stopped")
+
+
+def _reconcile(reconciler: Reconciler, every: int, stopping: threading.Event) -> None:
+    """Take up what was missed, at once and then now and again."""
+    while True:
+        try:
+            reconciler.run()
+        except Exception:
+            logger.exception("what was missed could not be taken up")
+        if stopping.wait(every):
+            return

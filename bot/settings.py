@@ -57,6 +57,7 @@ class Settings:
     GITHUB_CLIENT_ID: str
     GITHUB_CLIENT_SECRET: Secret
     GITHUB_COMMENTS: bool
+    RECONCILE_EVERY: int
     FORK_APPROVAL_LABEL: str
     ALLOWED_REPOSITORIES: tuple[str, ...]
     SANDBOX: str
@@ -273,6 +274,8 @@ SETTINGS: tuple[Setting, ...] = (
             "client id of the GitHub App, for visitors who sign in with GitHub"),
     Setting("GITHUB_CLIENT_SECRET", "", Secret, "the App's client secret"),
     Setting("GITHUB_COMMENTS", "yes", _boolean, "whether pull requests get a comment"),
+    Setting("RECONCILE_EVERY", "3600", _whole(),
+            "seconds between looks at GitHub for what never arrived here; 0: none"),
     Setting("FORK_APPROVAL_LABEL", "deploy", str.strip,
             "label by which a fork's commit is approved; `-`: none"),
     Setting("ALLOWED_REPOSITORIES", "*", _patterns,
@@ -329,7 +332,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("METRICS_TOKEN", "", Secret, "bearer token of /metrics; empty: nothing is counted"),
     Setting("METRICS_PORT", "0", _whole(0, 65535), "where a worker answers /metrics; 0: nowhere"),
     Setting("SENTRY_DSN", "", Secret, "Sentry project that unexpected errors are reported to"),
-    Setting("OTLP_ENDPOINT", "", _url_if_any, "OpenTelemetry collector (OTLP over HTTP) for traces"),
+    Setting("OTLP_ENDPOINT", "", _url_if_any, "OpenTelemetry collector (OTLP over HTTP)"),
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bot.secret import Secret
 from bot.settings import LOCAL_OWNER, Settings
 
 if TYPE_CHECKING:
-    from github import Github
+    from github import Github, GithubIntegration
     from github.Auth import Auth
     from github.Repository import Repository
 
@@ -38,6 +38,9 @@ class Client(Protocol):
 
     def account(self, project: str) -> str:
         """What a project's requests count against: the beginning of all names that share it."""
+
+    def app(self) -> GithubIntegration | None:
+        """The GitHub App that we are; `None`: we are a person's token."""
 
     def token_for(self, project: str) -> Secret | None:
         """A token that git may read the repository with; short-lived where there is an App.
@@ -78,6 +81,9 @@ class TokenClient:
     def account(self, project: str) -> str:
         del project  # a user's limits are the same everywhere
         return ""
+
+    def app(self) -> GithubIntegration | None:
+        return None
 
     def token_for(self, project: str) -> Secret | None:
         return None if project.startswith(f"{LOCAL_OWNER}/") else self._settings.GITHUB_TOKEN

@@ -51,6 +51,10 @@ class AppClient:
         """An installation is an owner's, and has limits of its own."""
         return project.partition("/")[0] + "/"
 
+    def app(self) -> GithubIntegration | None:
+        with self._lock:
+            return self._integration()
+
     def token_for(self, project: str) -> Secret | None:
         """A token that may do nothing but read this one repository."""
         if project.startswith(f"{LOCAL_OWNER}/"):
