@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, make_response
-from peewee import IntegrityError
+from peewee import DataError, IntegrityError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -117,6 +117,12 @@ def handle_errors(application: Flask) -> None:
     @application.errorhandler(DeployStackError)
     def ours(error: DeployStackError) -> Response:
         return of_error(error)
+
+    @application.errorhandler(DataError)
+    def unkeepable(error: DataError) -> Response:
+        # PostgreSQL keeps no NUL in a text, and no number beyond its column's size.
+        logger.info("refused by the database: %s", error)
+        return problem(422, "invalid-request", "The database cannot keep a value of this request.")
 
     @application.errorhandler(IntegrityError)
     def overtaken(error: IntegrityError) -> Response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,15 @@ CHECKED = [
         "response_schema_conformance",
     )
 ]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def api(request: pytest.FixtureRequest, start: Callable[..., Running]) -> Running:
+    """On both databases: one of them refuses what the other keeps."""
+    if request.param == "sqlite":
+        return start()
+    server, template = (request.getfixturevalue(name) for name in ("postgres", "migrated"))
+    return start(DATABASE_URL=server.fresh_database(template))
 
 
 @pytest.fixture
