@@ -28,6 +28,7 @@ INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES (?, ?, ?
 
 def claim(build_id: str, worker: str, logs: str = "") -> bool:
     """Take a queued build for `worker`; `logs` is where its log will be."""
+    sql.lock_project_of(build_id)
     time = now()
     claimed: int = (
         Build.update(
@@ -52,7 +53,8 @@ def advance(build_id: str, worker: str, status: BuildStatus) -> bool:
 
 def renew(build_id: str, worker: str) -> bool:
     """Keep the lease; `False`: stop, the build is no longer this worker's."""
-    return _change_mine(build_id, worker, lease_until=now() + LEASE)
+    kept: int = Build.update(lease_until=now() + LEASE).where(_held(build_id, worker)).execute()
+    return kept == 1
 
 
 def describe(build_id: str, framework: str) -> None:
@@ -138,6 +140,7 @@ def _end(
 
 
 def _change_mine(build_id: str, holder: str, **columns: object) -> bool:
+    sql.lock_project_of(build_id)
     changed: int = Build.update(**columns).where(_held(build_id, holder)).execute()
     return changed == 1
 

@@ -6,7 +6,7 @@ Callers hold a transaction around everything here.
 from __future__ import annotations
 
 from bot.errors import UserError
-from bot.models import projects
+from bot.models import projects, sql
 from bot.models.ids import now
 from bot.models.status import ACTIVE, AliasKind, BuildStatus, DeploymentStatus
 from bot.models.tables import Alias, Build, Deployment, Project
@@ -14,6 +14,7 @@ from bot.models.tables import Alias, Build, Deployment, Project
 
 def cancel_build(build_id: str) -> bool:
     """Give a build up; its worker ends it within a second. `False`: it has ended already."""
+    sql.lock_project_of(build_id)
     cancelled: int = (
         Build.update(status=BuildStatus.CANCELLED, completed_at=now())
         .where(Build.id == build_id, Build.status.in_(ACTIVE))
@@ -36,6 +37,7 @@ def in_production(project_id: int) -> Deployment | None:
 
 def promote(project_id: int, deployment_id: str) -> Deployment:
     """Lead production to a deployment: nothing is copied or built. Raises `UserError`."""
+    sql.lock_project(project_id)
     deployment: Deployment | None = Deployment.get_or_none(
         Deployment.id == deployment_id, Deployment.project == project_id
     )
@@ -58,6 +60,7 @@ def promote(project_id: int, deployment_id: str) -> Deployment:
 
 def roll_back(project_id: int) -> Deployment:
     """Lead production to what was live before what is live now. Raises `UserError`."""
+    sql.lock_project(project_id)
     current = in_production(project_id)
     if current is None:
         raise UserError("conflict", "Nothing is in production yet.")
@@ -83,6 +86,7 @@ def delete_deployment(deployment_id: str) -> list[str]:
 
     Raises `UserError` where production leads to it.
     """
+    sql.lock_project_of(deployment_id)
     leads = Alias.select().where(Alias.deployment == deployment_id)
     if any(alias.kind == AliasKind.PRODUCTION for alias in leads):
         raise UserError(

@@ -35,6 +35,7 @@ class SqliteDatabase(peewee.SqliteDatabase):
     """
 
     shares_commits = True
+    locks_rows = False
 
     def __init__(self, path: str) -> None:
         super().__init__(
@@ -52,6 +53,7 @@ class SqliteDatabase(peewee.SqliteDatabase):
             check_same_thread=False,
         )
         self.announce: Callable[[], None] = lambda: None  # its own version number tells
+        self.version: Callable[[], int | None] = lambda: None
         self._writer = threading.RLock()
         self._depth = 0
         self._lock_path = f"{path}.lock"
@@ -91,6 +93,7 @@ class Database(Protocol):
     # Called after a commit that changed what visitors see, where the database itself
     # cannot say so (`bot.models.resolve.Changes`).
     announce: Callable[[], None]
+    version: Callable[[], int | None]
 
     def write(self) -> Any:
         """A context manager: one transaction, nestable (inner ones are savepoints).

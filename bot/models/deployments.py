@@ -130,6 +130,7 @@ def skip(project_id: int, sha: str, ref: str) -> None:
 
 def retry_build(deployment_id: str) -> Requested:
     """Queue another build of a deployment, unless one is queued or running."""
+    sql.lock_project_of(deployment_id)
     newest = newest_build(deployment_id)
     if newest is not None and newest.status in ACTIVE:
         return Requested(deployment_id, newest.id, created=False, ready=False)

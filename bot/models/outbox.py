@@ -77,6 +77,8 @@ def add(
     `key` names what it is about, e.g. a commit's status. With `replace` it takes the
     place of what is still unsent of the same key: only the present is worth telling.
     """
+    # Rows of one project get their ids in the order in which they become visible.
+    sql.lock_project(project_id)
     time = now()
     text = msgspec.json.encode(payload).decode()
     if replace and sql.execute(_REPLACE, text, time + delay, time, key).rowcount:

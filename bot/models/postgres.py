@@ -52,6 +52,7 @@ class PostgresDatabase(PooledPostgresqlDatabase):  # type: ignore[misc]
         self._held = threading.local()
         # Called after a commit that changed what visitors may see.
         self.announce: Callable[[], None] = lambda: None
+        self.version: Callable[[], int | None] = lambda: None
         super().__init__(
             url,
             prefer_psycopg3=True,

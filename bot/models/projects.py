@@ -59,6 +59,7 @@ def connect_project(
     if known is not None:
         installation_id = installation_id or known[3]
         if known[1:] == (production_branch, private, installation_id, "active"):
+            sql.lock_project(known[0])
             return int(known[0])
     time = now()
     found = sql.first(
@@ -99,6 +100,7 @@ def move_ref(project_id: int, name: str, sha: str, moved_at: int, before: str) -
     then the one that starts where the known one ends is the newer. `before` is zeros
     for a branch that did not exist.
     """
+    sql.lock_project(project_id)
     known = sql.first(_FIND_REF, project_id, name)
     if known is None:
         sql.execute(_SET_REF, project_id, name, sha, False, moved_at)
@@ -121,6 +123,7 @@ def delete_ref(project_id: int, name: str, moved_at: int, before: str = "") -> M
     `before` is where it pointed last, as far as the event says so. A branch that was
     never heard of is recorded too: the push that made it may arrive later.
     """
+    sql.lock_project(project_id)
     known = sql.first(_FIND_REF, project_id, name)
     if known is None:
         sql.execute(_SET_REF, project_id, name, before, True, moved_at)
@@ -162,6 +165,7 @@ def move_pull_request(
 
     Times have a resolution of a second: within one, only `reopened` undoes a closing.
     """
+    sql.lock_project(project_id)
     known = sql.first(_FIND_PULL_REQUEST, project_id, number)
     replaced = ""
     if known is not None:
@@ -181,6 +185,7 @@ def close_pull_request(project_id: int, number: int, head: Head, moved_at: int) 
 
     One that was never heard of is recorded too: its opening may arrive later.
     """
+    sql.lock_project(project_id)
     known = sql.first(_FIND_PULL_REQUEST, project_id, number)
     if known is not None and (moved_at < known[3] or not known[2]):
         return None
@@ -228,6 +233,7 @@ def point_aliases(deployment_id: str) -> None:
     newer one takes no name away from it. An upload is the head of nothing; it may have
     been meant for production.
     """
+    sql.lock_project_of(deployment_id)
     deployment = Deployment.get_by_id(deployment_id)
     project: Project = deployment.project
     if not deployment.sha:

@@ -77,9 +77,10 @@ class Changes:
         SQLite tells it in microseconds, on a connection that itself never writes:
         https://www.sqlite.org/pragma.html#pragma_data_version
         """
-        path = getattr(proxy.obj, "database", None) if _is_sqlite() else None
-        if not path:
-            return None
+        if not _is_sqlite():
+            version: int | None = proxy.obj.version()
+            return version
+        path = proxy.obj.database
         with self._lock:
             # A connection must not be carried over a fork.
             if self._connection is None or self._process != os.getpid():

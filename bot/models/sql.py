@@ -46,6 +46,32 @@ def first(statement: str, *values: object) -> tuple[Any, ...] | None:
     return found
 
 
+def lock_project(project_id: int) -> None:
+    """Until the transaction ends, nobody else decides upon this project.
+
+    Whoever moves a project's refs and aliases, changes its builds, or notes what is to
+    be told of them takes this lock first of all: then no two wait for one another, and
+    what is noted later was true later.
+    """
+    proxy.obj.lock_project(project_id)
+
+
+_PROJECT_OF_DEPLOYMENT = "SELECT project_id FROM deployments WHERE id = ?"
+_PROJECT_OF_BUILD = """
+SELECT d.project_id FROM builds b JOIN deployments d ON d.id = b.deployment_id WHERE b.id = ?
+"""
+
+
+def lock_project_of(id_: str) -> None:
+    """The same, of a build's (`bld-…`) or deployment's project."""
+    if not proxy.obj.locks_rows:
+        return
+    of = _PROJECT_OF_BUILD if id_.startswith("bld-") else _PROJECT_OF_DEPLOYMENT
+    found = first(of, id_)
+    if found is not None:
+        lock_project(found[0])
+
+
 @lru_cache(maxsize=512)
 def _placed(statement: str) -> str:
     return statement.replace("%", "%%").replace("?", proxy.obj.param)

@@ -25,13 +25,14 @@ _THREADS = 128
 
 def create_application(settings: Settings | None = None) -> Previews:
     """The WSGI application of one worker process."""
+    from bot.announcements import announce_changes
     from bot.events import Bus
     from bot.models.database import connect
     from bot.serve.application import Previews
     from bot.storage.urls import open_store
 
     chosen = settings or load()
-    connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS)
+    announce_changes(chosen, connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS))
     return Previews(open_store(chosen.STORAGE_URL), chosen, Bus(), fallback=_nothing_else)
 
 

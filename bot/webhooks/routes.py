@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bot.errors import SystemFault
 from bot.events import Bus
 from bot.models.database import Database
 from bot.models.group_commit import GroupCommit
@@ -33,6 +34,12 @@ _OUR_FAULT = BadDelivery(
     "The delivery could not be recorded.",
     "This is not the sender's doing. Redeliver it from the webhook's settings.",
     status=500,
+)
+_UNAVAILABLE = BadDelivery(
+    "unavailable",
+    "The delivery could not be recorded now.",
+    "This is not the sender's doing. Redeliver it from the webhook's settings.",
+    status=503,
 )
 
 
@@ -56,6 +63,10 @@ def webhook_application(
             status, answer = 401, {"title": "Unauthorized", "status": 401}
         except BadDelivery as error:
             status, answer = error.status, _problem(error)
+        except SystemFault as fault:
+            # GitHub shows it as failed; it can be delivered again, and will be asked for.
+            logger.warning("a delivery could not be taken in: %s", fault)
+            status, answer = 503, _problem(_UNAVAILABLE)
         except Exception:
             logger.exception("a delivery could not be taken in")
             status, answer = 500, _problem(_OUR_FAULT)
