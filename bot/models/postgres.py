@@ -186,7 +186,7 @@ def open_postgres(url: str, connections: int) -> PostgresDatabase:
     try:
         database.execute_sql("SELECT 1")
     except (SystemFault, peewee.PeeweeException) as error:
-        problem = str(_driver_error(error.__cause__ or error)).strip().splitlines()[-1].strip()
+        problem = str(_driver_error(error.__cause__ or error)).strip().splitlines()[0]
         raise InvalidSetting(
             "DATABASE_URL", problem, "Does the server run, and are the name and password right?"
         ) from error
