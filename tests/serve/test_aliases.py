@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bot.models import domains
 from bot.models.addresses import address, alias_path, slug
 from bot.models.projects import point_alias
 from bot.models.status import AliasKind
@@ -25,7 +26,6 @@ BRANCH, PRODUCTION = AliasKind.BRANCH, AliasKind.PRODUCTION
         (BRANCH, "...", "o/s", "x--o-s"),
         (AliasKind.PULL_REQUEST, "7", "octo/site", "pr-7--octo-site"),
         (PRODUCTION, "production", "octo/site", "octo-site"),
-        (AliasKind.DOMAIN, "WWW.Example.org.", "octo/site", "www.example.org"),
     ],
 )
 def test_what_an_alias_is_found_by(kind: AliasKind, name: str, project: str, expected: str) -> None:
@@ -89,12 +89,16 @@ def test_aliases_are_hosts_of_the_preview_domain(
     assert host.get("/", Host="none--octo-site.preview.test").status == 404
 
 
+def prove(deployer: Deployer, name: str) -> None:
+    domains.note_proof(domains.claim(deployer.project().id, name), "")
+
+
 def test_a_custom_domain_follows_production(deployer: Deployer, host: Host) -> None:
     first = deployer.deploy({"index.html": "first"}, environment="production")
     second = deployer.deploy({"index.html": "second"}, sha=OTHER, environment="production")
     assert host.get("/", Host="www.example.org").text == "the bot's own"
     point(deployer, PRODUCTION, "production", first)
-    point(deployer, AliasKind.DOMAIN, "www.example.org", first)
+    prove(deployer, "www.example.org")
     assert host.get("/", Host="WWW.example.org:443").text == "first"
     point(deployer, PRODUCTION, "production", second)
     assert host.get("/", Host="www.example.org").text == "second"
@@ -143,6 +147,6 @@ def test_a_front_server_may_ask_whether_a_host_is_known(
 ) -> None:
     deployment_id = deployer.deploy({"index.html": "x"})
     point(deployer, PRODUCTION, "production", deployment_id)
-    point(deployer, AliasKind.DOMAIN, "www.example.org", deployment_id)
+    prove(deployer, "www.example.org")
     host = make_host(PREVIEW_DOMAIN="preview.test")
     assert host.get(f"/_deploystack/known-host?domain={domain}").status == status
