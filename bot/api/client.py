@@ -12,22 +12,21 @@ import json
 import os
 import ssl
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from bot.api.folder import digests_of
+from bot.api.folder import Digests, digests_of
 from bot.errors import SystemFault, UserError
 
 _CHUNK = 1 << 18
 _CUT_OFF = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 _SENDERS = 6
 _FEW = 64
+_OVER_ONE = 4
 _JSON = {"Content-Type": "application/json"}
 _SECONDS = 60.0
 # Once more for what another upload's clean-up took away between asking and sending.
@@ -90,6 +89,16 @@ class Client:
         `progress` is told how many of how many. Raises `UserError`, `SystemFault`.
         """
         digests = digests_of(folder, self.cache)
+        remembering = threading.Thread(target=digests.remember)
+        remembering.start()
+        try:
+            return self._deploy_digests(folder, digests, choice, progress)
+        finally:
+            remembering.join()
+
+    def _deploy_digests(
+        self, folder: Path, digests: Digests, choice: Choice, progress: Progress
+    ) -> Any:
         content = json.dumps({"files": digests.files} | choice.fields()).encode()
         if 0 < len(digests.fresh) <= _FEW:
             # Most likely the host has all but these: that saves asking.
@@ -187,6 +196,13 @@ class Client:
                 progress(done, len(missing))
 
         progress(0, len(missing))
+        if len(missing) <= _OVER_ONE:
+            # Opening connections would take longer.
+            for digest in missing:
+                send(digest)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(_SENDERS, len(missing))) as senders:
             for sent in [senders.submit(send, digest) for digest in missing]:
                 sent.result()
@@ -200,7 +216,7 @@ class Client:
             given["Authorization"] = f"Bearer {self.token}"
         if method == "POST" and path != "/api/v1/tokens":
             # Whatever the network does, it is done once.
-            given["Idempotency-Key"] = uuid.uuid4().hex
+            given["Idempotency-Key"] = os.urandom(16).hex()
         target = urlsplit(self.url).path.rstrip("/") + path
         connection, answer = self._exchange(method, target, body, given)
         try:

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ OWN_LIST, _GITS_LIST = ".deploystackignore", ".gitignore"
 _OF_THIS_MACHINE = re.compile(r"\.env(\..+)?\.local")
 # A file may change twice within what its time can tell apart: young ones are read again.
 _YOUNG = 2_000_000_000  # ns
+_UNKNOWN = [-1, 0, 0, 0]
 
 # (how much of a path lies above the list, the list's patterns), outermost first.
 Lists = tuple[tuple[int, Any], ...]
@@ -68,10 +69,14 @@ def scan(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Path → SHA-256 of every file to send. `fresh`: those that were not there last time."""
+    """Path → SHA-256 of every file to send. `fresh`: those that were not there last time.
+
+    `remember` writes the cache: it takes a while, and nothing waits for it.
+    """
 
     files: dict[str, str]
     fresh: tuple[str, ...]
+    remember: Callable[[], None] = lambda: None
 
 
 def digests_of(folder: Path, cache: Path | None = None) -> Digests:
@@ -90,14 +95,16 @@ def digests_of(folder: Path, cache: Path | None = None) -> Digests:
         row = known.get(name)
         digest = str(row[4]) if row is not None and row[:4] == seen else _digest(entry.path)
         found[name] = digest
-        if max(about.st_mtime_ns, about.st_ctime_ns) < before:
-            kept[name] = [*seen, digest]
+        if max(about.st_mtime_ns, about.st_ctime_ns) >= before:
+            seen = _UNKNOWN
+        kept[name] = [*seen, digest]
     if not found:
         raise UserError("folder-empty", f"There is nothing to deploy in {folder}.")
-    if place is not None and kept != known:
-        _write(place, kept)
     old = {row[4] for row in known.values()}
-    return Digests(found, tuple({d for d in found.values() if d not in old}) if old else ())
+    fresh = tuple({d for d in found.values() if d not in old}) if old else ()
+    if place is None or kept == known:
+        return Digests(found, fresh)
+    return Digests(found, fresh, lambda: _write(place, kept))
 
 
 def _patterns(path: str) -> Any:

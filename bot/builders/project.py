@@ -33,7 +33,8 @@ class Project:
     def folders(self) -> frozenset[str]:
         """All folders, at whatever depth."""
         found = set()
-        for folder in self._by_folder:
+        for folder_of_files in self._by_folder:
+            folder = folder_of_files
             while folder and folder not in found:
                 found.add(folder)
                 folder = posixpath.dirname(folder)

@@ -16,7 +16,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,8 @@ from bot.storage.store import NotPublished, StoreFault
 _IN_MEMORY = 1 << 20
 # Up to so many new contents are flushed one by one; more, by flushing the file system.
 _FEW = 64
+# Systems write contents back after half a minute (vm.dirty_expire_centisecs) at the latest.
+_YOUNG = 300.0  # seconds
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -92,9 +95,15 @@ class DiskStore:
         except FileNotFoundError:
             return None
 
-    def flush(self) -> None:
+    def flush(self, digests: Collection[str]) -> None:
         with _faults("cannot be flushed"):
-            self._flush_all()
+            young = time.time() - _YOUNG
+            with self._lock:
+                # Other processes' contents are known by their age alone.
+                self._unflushed.update(
+                    digest for digest in digests if os.stat(self._object(digest)).st_ctime > young
+                )
+            self._flush(set(digests))
 
     def publish(self, manifest: Manifest) -> None:
         with _faults("cannot publish"):

@@ -8,7 +8,7 @@ that failed or was killed leaves nothing that a reader could see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -47,8 +47,8 @@ class Store(Protocol):
     def size(self, digest: str) -> int | None:
         """The size of a content in bytes; `None`: it is not there."""
 
-    def flush(self) -> None:
-        """Make durable all that was stored so far, by whichever process."""
+    def flush(self, digests: Collection[str]) -> None:
+        """Make these contents durable, whichever process stored them."""
 
     def publish(self, manifest: Manifest) -> None:
         """Make a deployment visible, all at once. Replaces an earlier one of the same id."""

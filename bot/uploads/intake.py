@@ -139,7 +139,7 @@ class Uploads:
         deployment_id = new_id("dpl")
         builds = self._needs_build(StoreTree(self._store, files), deployment_id, options)
         # Others may have stored some of them: what is promised must outlive a power cut.
-        self._store.flush()
+        self._store.flush(set(files.values()))
         self.sources.keep(deployment_id, FilesSource(dict(files)), promised=builds)
         return self._request(deployment_id, name, "upload", options, authorise, builds=builds)
 
@@ -223,8 +223,8 @@ class Uploads:
         if build is None:
             raise SystemFault("deployment-gone", "The deployment was deleted meanwhile.")
         if not builds and build.status == BuildStatus.READY:
-            # A page that is published needs its archive no more.
-            self.sources.forget(deployment_id)
+            # A page that is published needs its archive no more; nobody waits for that.
+            self._publishers.submit(self.sources.forget, deployment_id)
         elif not builds and build.status not in ACTIVE:
             with self._database.write():
                 uploads.withdraw(deployment_id)

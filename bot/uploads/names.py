@@ -92,9 +92,12 @@ class Register:
             key = _key(path)
             if key in self._files:
                 raise _clash(path, self._files[key])
-            known = self._folders.setdefault(key, path)
-            if known != path:
+            known = self._folders.get(key)
+            if known == path:
+                return  # and so are all above it
+            if known is not None:
                 raise _clash(path, known)
+            self._folders[key] = path
             path = path.rpartition("/")[0]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bot.api import folder as module
 from bot.api.client import Choice, Client, Refused
-from bot.api.folder import digests_of
+from bot.api.folder import Digests, digests_of
 from bot.errors import SystemFault, UserError
 from tests.api.web import Web
 from tests.uploads.archives import PAGE, zip_of
@@ -105,6 +105,12 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again(client: Client) 
     assert client.get("projects")["data"] is not None
 
 
+def remembered(folder: Path, cache: Path | None) -> Digests:
+    found = digests_of(folder, cache)
+    found.remember()
+    return found
+
+
 def test_what_need_not_be_sent_is_left_out(folder: Path, tmp_path: Path) -> None:
     for name in (".git/config", "node_modules/x.js", ".DS_Store", "a/node_modules/y.js"):
         path = folder / name
@@ -124,17 +130,17 @@ def test_a_digest_is_read_from_the_cache_while_the_file_is_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    first = digests_of(folder, cache).files
+    first = remembered(folder, cache).files
     read = []
     digest = module._digest
     monkeypatch.setattr(module, "_digest", lambda path: read.append(path) or digest(path))
-    assert digests_of(folder, cache).files == first
+    assert remembered(folder, cache).files == first
     assert len(read) == len(first), "files this young could change unseen"
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    digests_of(folder, cache)
+    remembered(folder, cache)
     read.clear()
-    assert digests_of(folder, cache).files == first
+    assert remembered(folder, cache).files == first
     assert read == []
 
 
@@ -144,10 +150,10 @@ def test_what_was_not_there_last_time_is_fresh(
     cache = tmp_path / "cache"
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    assert digests_of(folder, cache).fresh == ()
+    assert remembered(folder, cache).fresh == ()
     (folder / "new.txt").write_bytes(b"new")
     (folder / "renamed.html").write_bytes(PAGE)
-    found = digests_of(folder, cache)
+    found = remembered(folder, cache)
     assert found.fresh == (found.files["new.txt"],)
 
 
@@ -156,7 +162,7 @@ def test_a_cache_that_knows_more_than_the_host_does_no_harm(
 ) -> None:
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    digests_of(folder, client.cache)
+    remembered(folder, client.cache)
     (folder / "new.txt").write_bytes(b"new")
     answer = client.deploy_folder(folder, Choice("docs"))
     assert web.get(f"{answer['url']}new.txt") == b"new"
@@ -168,11 +174,11 @@ def test_a_changed_file_is_read_again_although_its_size_and_time_are_the_same(
     cache, file = tmp_path / "cache", folder / "assets/1.txt"
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    first = digests_of(folder, cache).files
+    first = remembered(folder, cache).files
     about = file.stat()
     file.write_bytes(os.urandom(50))
     os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
-    second = digests_of(folder, cache).files
+    second = remembered(folder, cache).files
     assert second["assets/1.txt"] != first["assets/1.txt"]
     assert {k: v for k, v in second.items() if k != "assets/1.txt"} == {
         k: v for k, v in first.items() if k != "assets/1.txt"
@@ -182,10 +188,10 @@ def test_a_changed_file_is_read_again_although_its_size_and_time_are_the_same(
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"index.html": 1}', '{"index.html": [1]}'])
 def test_a_cache_that_cannot_be_read_is_none(folder: Path, tmp_path: Path, content: str) -> None:
     cache = tmp_path / "cache"
-    expected = digests_of(folder, cache).files
+    expected = remembered(folder, cache).files
     for place in cache.glob("*.json"):
         place.write_text(content)
-    assert digests_of(folder, cache).files == expected
+    assert remembered(folder, cache).files == expected
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
