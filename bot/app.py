@@ -32,6 +32,7 @@ from bot.webhooks.routes import webhook_application
 from bot.worker import Outbox, Worker
 
 if TYPE_CHECKING:
+    from bot.github.breaker import Breaker
     from bot.reconcile import Reconciler
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -223,7 +224,9 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None]
     approver = Approver(parts.database, parts.bus)
     outbox = None
     if parts.client is not None:
-        outbox = Sender(parts.database, parts.client, settings, approver=approver)
+        outbox = Sender(
+            parts.database, parts.client, settings, approver=approver, breaker=_breaker(settings)
+        )
     worker = _worker(parts, outbox)
     tasks = Tasks(settings, worker)
     worker.requeue = approver.requeue = tasks.build
@@ -231,6 +234,14 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None]
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks, _reconciler(parts, tasks)
+
+
+def _breaker(settings: Settings) -> Breaker:
+    from bot.github.breaker import Breaker
+
+    if not settings.METRICS_TOKEN:
+        return Breaker(settings.CACHE_URL)
+    return Breaker(settings.CACHE_URL, tripped=metrics.count_trips())
 
 
 def _trace(parts: Parts) -> None:

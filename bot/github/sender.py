@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bot.errors import SystemFault, UserError
 from bot.github import limits, messages
 from bot.github.approval import Approver
+from bot.github.breaker import Breaker, Outage
 from bot.github.client import Client
 from bot.models import outbox, projects
 from bot.models.database import Database
@@ -50,12 +51,14 @@ class Sender:
         settings: Settings,
         clock: Callable[[], float] = time.time,
         approver: Approver | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self._database = database
         self._client = client
         self._settings = settings
         self._clock = clock
         self._approver = approver
+        self._breaker = breaker or Breaker()
         # When accounts that met a rate limit may ask again, in ms.
         self._silent: dict[str, int] = {}
 
@@ -80,7 +83,10 @@ class Sender:
                 outbox.defer(entry, self._now() + wait)
             return
         try:
-            self._send(entry, project)
+            self._breaker.call(lambda: self._send(entry, project))
+        except Outage:
+            with self._database.write():
+                outbox.defer(entry, self._now() + int(self._breaker.pause * 1000))
         except Lost:
             logger.warning("%s of %s was given to another sender", entry.kind, project.name)
         except Exception as error:

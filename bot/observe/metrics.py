@@ -87,6 +87,13 @@ def timed(application: WsgiApplication) -> WsgiApplication:
     return call
 
 
+def count_trips() -> Callable[[], None]:
+    """What is called each time that the code host is found to be down."""
+    from prometheus_client import Counter
+
+    return Counter("deploystack_breaker_trips", "Outages of the code host that were noticed.").inc
+
+
 class Builds:
     """Counts builds as they end, and the time that each stage took."""
 

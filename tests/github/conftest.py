@@ -13,6 +13,7 @@ from responses import RequestsMock
 
 from bot import events
 from bot.events import Bus
+from bot.github.breaker import Breaker
 from bot.github.client import Client, TokenClient
 from bot.github.report import Reporter
 from bot.github.sender import Sender
@@ -45,7 +46,10 @@ class Desk:
         self.time = time.time() + 1  # everything recorded within the test is due
         self.bus = Bus()
         Reporter(settings, enabled=True).subscribe(self.bus)
-        self.sender = Sender(database, client, settings, clock=lambda: self.time)
+        # Its pause is by the real clock, and none of these tests waits.
+        self.sender = Sender(
+            database, client, settings, clock=lambda: self.time, breaker=Breaker(pause=0)
+        )
         with database.write():
             self.project_id = projects.connect_project(
                 repository,
