@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.local.ports import can_listen
 from bot.settings import load
+from bot.slow_clients import bound_silence
 
 _settings = load()
 _cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -50,6 +51,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(_server: Any, worker: Any) -> None:
     if worker.cpu is not None:
         os.sched_setaffinity(0, {worker.cpu})
+    for listener in worker.sockets:
+        bound_silence(listener)
 
 
 def on_starting(_server: Any) -> None:
