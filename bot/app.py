@@ -108,7 +108,9 @@ def create_app(settings: Settings) -> WsgiApplication:
         environ["deploystack.kind"] = kind
         return chosen(environ, start_response)
 
-    previews = Previews(parts.store, settings, parts.bus, fallback=route)
+    previews = Previews(
+        parts.store, settings, parts.bus, route, look_for_commits=tasks.look_for_commits
+    )
     others = metrics.timed(previews) if counts else previews
     dashboard = LateApplication(lambda: _dashboard(parts, control))
     return on_own_port(settings, dashboard, others)
@@ -279,9 +281,12 @@ def _worker(parts: Parts, outbox: Outbox | None) -> Worker:
     from bot.builders.pipeline import create_pipeline
     from bot.uploads.pipeline import UploadPipeline
     from bot.uploads.sources import Sources
+    from bot.visits import Visits
 
     settings, store = parts.settings, parts.store
     token_for = parts.client.token_for if parts.client is not None else lambda _project: None
     commits = create_pipeline(settings, store, token_for)
     pipeline = UploadPipeline(commits, Sources(settings, store), store, settings)
-    return Worker(settings, parts.database, store, parts.bus, pipeline, outbox)
+    worker = Worker(settings, parts.database, store, parts.bus, pipeline, outbox)
+    worker.visits = Visits(settings, parts.database, parts.bus, token_for)
+    return worker

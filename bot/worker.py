@@ -18,25 +18,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from bot.build_input import job_of
 from bot.builders.job import Built, Control, Job, Stage, Stopped
 from bot.builders.leaks import own_secrets
 from bot.builders.log import FileLog
-from bot.builders.variables import Variables
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
-from bot.models import builds, deployments, inbox, outbox, projects, sessions, traffic, variables
+from bot.models import (
+    builds,
+    deployments,
+    inbox,
+    outbox,
+    projects,
+    sessions,
+    traffic,
+    wanted,
+)
 from bot.models.access import must_be_asked
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
 from bot.observe.context import carrying
-from bot.sealing import sealing_from
 from bot.serve.rules import rules_of
-from bot.settings import LOCAL_OWNER, Settings
+from bot.settings import Settings
 from bot.storage.manifest import Manifest
 from bot.storage.store import NotPublished, Store
 from bot.storage.variants import add_variants
+from bot.visits import Visits
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +63,7 @@ _RENEW = builds.LEASE / 4  # ms
 # GitHub can deliver it again.
 _KEPT = 30 * 24 * 3600 * 1000  # ms
 _TRAFFIC_KEPT = 400 * 24 * 3600 * 1000  # ms: this month can be held against last year's
+_WANTED_KEPT = 24 * 3600 * 1000  # ms
 _RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
 
 
@@ -90,6 +100,7 @@ class Worker:
         # Given by `bot.app` once the queues exist.
         self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
         self.wake_outbox: Callable[[], None] = lambda: None
+        self.visits: Visits | None = None
         self.waiting_builds: Callable[[], frozenset[str]] = frozenset  # in the queue
 
     def build(self, build_id: str) -> None:
@@ -131,12 +142,18 @@ class Worker:
             inbox.forget_older(now() - _KEPT)
             traffic.forget(now() - _TRAFFIC_KEPT)
             sessions.forget_expired(now())
+            wanted.forget(now() - _WANTED_KEPT)
 
     def check_domains(self) -> None:
         """Look for the proofs of custom domains whose time it is."""
         from bot.domains import DomainChecker
 
         DomainChecker(self._settings, self._database).check_due()
+
+    def look_for_commits(self) -> None:
+        """Build what was visited and never built, where a project has that turned on."""
+        if self.visits is not None:
+            self.visits.look(self.requeue)
 
     def lay_out_project(self, project_id: int) -> None:
         """Let front servers serve a project's sites by themselves, as far as they may."""
@@ -199,10 +216,7 @@ class _Attempt:
         self._entered: list[tuple[Stage, float]] = []
         self._ended = threading.Event()
         settings = worker._settings
-        self._log = FileLog(
-            settings.DATA_DIR / build.logs,
-            settings.BUILD_LOG_SIZE,
-        )
+        self._log = FileLog(settings.DATA_DIR / build.logs, settings.BUILD_LOG_SIZE)
         self._log.guard(own_secrets(settings))
         self._control = Control(log=self._log, entering=self._enter, framework=self._describe)
 
@@ -227,37 +241,9 @@ class _Attempt:
             self._log.close()
 
     def _job(self) -> Job:
-        deployment = self._deployment
-        project = deployment.project
-        return Job(
-            build_id=self._build.id,
-            deployment_id=deployment.id,
-            project=project.name,
-            sha=deployment.sha or "",
-            ref=deployment.ref,
-            environment=deployment.environment,
-            base_path=self._worker._settings.base_path(self._key),
-            previous=self._previous,
-            private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
-            trusted=deployment.trusted,
-            pull_request=_pull_request(deployment),
-            variables=self._variables(),
-        )
-
-    def _variables(self) -> Variables:
-        """The project's own, opened; none for code that nobody of the project stands behind."""
-        deployment = self._deployment
-        sealed = variables.for_build(deployment.project_id, deployment.environment)
-        if not sealed or not deployment.trusted:
-            return Variables()
-        sealing = sealing_from(self._worker._settings)
-        opened = {name: (sealing.open(one.value), one.secret) for name, one in sealed.items()}
-        found = Variables(
-            plain={name: value.reveal() for name, (value, secret) in opened.items() if not secret},
-            secret={name: value for name, (value, secret) in opened.items() if secret},
-        )
-        self._log.guard(found.secret)
-        return found
+        job = job_of(self._build, self._previous, self._worker._settings)
+        self._log.guard(job.variables.secret)
+        return job
 
     def _enter(self, stage: Stage) -> None:
         if self._control.cancelled.is_set():
@@ -358,14 +344,6 @@ class _Attempt:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
         self._worker._give_up_or_repeat(self._build, code, message)
-
-
-def _pull_request(deployment: Deployment) -> int:
-    """The number of the pull request that brought a fork's commit; 0: of none."""
-    if deployment.trusted:
-        return 0
-    _, _, number = deployment.ref.removesuffix("/head").partition("pull/")
-    return int(number) if number.isdecimal() else 0
 
 
 def _named(stages: Mapping[Stage, float]) -> dict[str, float]:

@@ -26,6 +26,7 @@ class Found:
     build_id: str = ""
     build_status: str = ""
     problem: str = ""
+    queued_at: int = 0
     access: Access | None = None
 
 
@@ -110,5 +111,6 @@ def _found(row: Deployment) -> Found:
         build_id=build.id if build is not None else "",
         build_status=str(build.status) if build is not None else "",
         problem=build.error_message if build is not None else "",
+        queued_at=build.created_at if build is not None else 0,
         access=access_of(project.id),
     )

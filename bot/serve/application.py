@@ -10,13 +10,12 @@ path means within a deployment (`site`, `rules`), nor of how answers are written
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from bot.events import Bus
+from bot.models import coming
 from bot.models import resolve as queries
-from bot.models.resolve import Found
-from bot.models.status import ACTIVE, DeploymentStatus
 from bot.serve import pages
 from bot.serve.access import Gate
 from bot.serve.address import (
@@ -36,6 +35,7 @@ from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
 from bot.serve.traffic import TrafficBook
 from bot.serve.visit import Visit
+from bot.serve.waiting import Waiting
 from bot.settings import Settings
 from bot.storage.store import Store
 
@@ -53,7 +53,12 @@ class Previews:
     """`/<sha>/…`, `/<deployment id>/…` and their host forms; `fallback` answers the rest."""
 
     def __init__(
-        self, store: Store, settings: Settings, bus: Bus, fallback: WsgiApplication
+        self,
+        store: Store,
+        settings: Settings,
+        bus: Bus,
+        fallback: WsgiApplication,
+        look_for_commits: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._fallback = fallback
@@ -70,6 +75,7 @@ class Previews:
         self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half))
         self._gate = Gate(settings)
+        self._waiting = Waiting(settings, look_for_commits)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
@@ -116,7 +122,7 @@ class Previews:
         """`<sha>.<domain>`, an alias's or a custom domain: the site begins at `/`."""
         visit = Visit(self._answers, self._gate, environ, start_response, "/", path[1:])
         if FULL_KEY.fullmatch(key) is None:
-            return visit.page(404, _unknown())
+            return self._not_yet(key, visit, pages.no_deployment())
         site = self._site(key)
         if site is None:
             return self._unserved(key, visit)
@@ -139,7 +145,7 @@ class Previews:
             self._answers, self._gate, environ, start_response, quoted(alias.base), alias.rest
         )
         if not key:
-            return visit.page(404, pages.page("Not found", _NO_ALIAS))
+            return self._not_yet(alias.address, visit, pages.page("Not found", _NO_ALIAS))
         site = self._site(key)
         if site is None:
             return self._unserved(key, visit)
@@ -169,23 +175,13 @@ class Previews:
         """Why a key has no site: there is none, or not yet, or no longer."""
         candidates = self._sites.look_up(key)
         if not candidates:
-            return visit.page(404, _unknown())
-        return self._not_ready(candidates[0], visit)
+            return self._waiting.unknown(key, visit)
+        return self._waiting.not_ready(candidates[0], visit)
 
-    def _not_ready(self, found: Found, visit: Visit) -> Iterable[bytes]:
-        log = self._settings.build_url(found.build_id)
-        if found.status == DeploymentStatus.DELETED:
-            return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
-        if found.status == DeploymentStatus.SKIPPED:
-            text = "The commit's message asked for no deployment."
-            return visit.page(404, pages.page("Not deployed", text))
-        if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
-            state = found.build_status or "publishing"
-            body = pages.building(found.project, found.sha, state, log)
-            return visit.page(202, body, [("Retry-After", "1"), ("X-Build-Status", state)])
-        text = found.problem or f"The build is {found.build_status}."
-        link = (log, "See its log")
-        return visit.page(404, pages.page("This build did not become a page", text, link=link))
+    def _not_yet(self, address: str, visit: Visit, otherwise: bytes) -> Iterable[bytes]:
+        """An alias that nothing live has: perhaps the first deployment of it is on its way."""
+        key = coming.deployment_for(address)
+        return self._unserved(key, visit) if key else visit.page(404, otherwise)
 
     def _not_a_key(
         self, environ: Environ, start_response: StartResponse, path: str, key: str, rest: str
@@ -220,7 +216,7 @@ class Previews:
         """A unique beginning of a SHA leads to the whole of it."""
         found = {found.sha: found.project for found in self._sites.look_up(prefix)}
         if not found:
-            return page(environ, start_response, 404, _unknown())
+            return page(environ, start_response, 404, pages.no_deployment())
         if len(found) == 1:
             (sha,) = found
             return redirect(environ, start_response, f"/{sha}/{quoted(rest)}", 302, [_NO_STORE])
@@ -261,12 +257,3 @@ def _misdirected(environ: Environ, start_response: StartResponse) -> Iterable[by
     """
     body = pages.page("Not here", "By this name the dashboard is reached, at its own port.")
     return page(environ, start_response, 421, body)
-
-
-def _unknown() -> bytes:
-    return pages.page(
-        "Not found",
-        "No deployment has this address. Was the commit pushed to a connected repository? "
-        "A push shows up here within seconds; if it does not, look at the recent deliveries "
-        "in the repository's webhook settings.",
-    )

@@ -12,16 +12,28 @@ _STYLE = (
     ":root{color-scheme:light dark}body{font:17px/1.6 system-ui,sans-serif;max-width:38rem;"
     "margin:15vh auto 0;padding:0 1.2rem}h1{font-size:1.4rem}code{font-size:.9em;"
     "overflow-wrap:anywhere}.soft{opacity:.7}li{list-style:none}ul{padding:0}"
-    "input,button{font:inherit;padding:.3rem .6rem}"
+    "input,button{font:inherit;padding:.3rem .6rem}a{color:#0969da}"
+    "ol{display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;padding:0}ol li::before{content:'○ '}"
+    "ol .done::before{content:'✓ '}ol .now::before{content:'● '}ol .now{font-weight:700}"
+    "ol .later{opacity:.5}@media (prefers-color-scheme:dark){body{background:#0d1117;"
+    "color:#e6edf3}a{color:#58a6ff}}"
 )
-# Asks for the page that it is on until that is no longer the waiting page. The whole
-# page is replaced, so a site that came live is shown as if it had always been there.
+# Asks what has become of the page that it is on, until that is no longer a page that
+# waits. Then the whole of it is replaced, so that a site that came live is shown as if
+# it had always been there.
 _FOLLOW = (
-    "const ask=async()=>{try{const a=await fetch(location.href,{cache:'no-store',"
+    "const $=i=>document.getElementById(i),began=Date.now(),so=+$('state').dataset.seconds||0;"
+    "const tell=s=>{$('state').textContent=s;let seen=false;"
+    "for(const e of document.querySelectorAll('ol li')){const now=e.dataset.step===s;"
+    "seen=seen||now;e.className=now?'now':seen?'later':'done'}};"
+    "const tick=()=>{const e=$('clock');if(e)e.textContent=so+Math.round((Date.now()-began)/1000)+"
+    "' s'};setInterval(tick,1000);tell($('state').textContent);"
+    "const ask=async()=>{try{const a=await fetch(location.href,{method:'HEAD',cache:'no-store',"
     "headers:{Accept:'text/html'}});const s=a.headers.get('X-Build-Status');"
-    "if(!s){location.reload();return}document.getElementById('state').textContent=s}catch{}"
-    "setTimeout(ask,700)};setTimeout(ask,700)"
+    "if(!s&&a.status<500){location.reload();return}if(s)tell(s)}catch{}"
+    "setTimeout(ask,document.hidden?5000:700)};setTimeout(ask,700)"
 )
+_STEPS = ("queued", "cloning", "building", "publishing")
 
 
 def _source(text: str) -> str:
@@ -50,16 +62,43 @@ def page(title: str, text: str, *, link: tuple[str, str] | None = None, inner: s
     ).encode()
 
 
-def building(project: str, sha: str, status: str, log: str) -> bytes:
-    """The page that follows a build and turns into the site. Without scripts it reloads."""
+def building(project: str, sha: str, status: str, log: str, seconds: int = 0) -> bytes:
+    """The page that follows a build and turns into the site. Without scripts it reloads.
+
+    `seconds`: for how long it has been asked for.
+    """
     what = f"{project} {sha[:12]}".strip()
-    inner = (
-        f'<p>State: <b id="state" role="status">{escape(status)}</b>. '
-        "This page turns into the site as soon as it is live.</p>"
+    steps = "".join(f'<li data-step="{step}">{step}</li>' for step in _STEPS)
+    inner = f'<ol>{steps}</ol><p class="soft">for <span id="clock">{seconds} s</span></p>'
+    link = (log, "Follow its log") if log else None
+    return following("Building", f"{what} is on its way.", status, link, inner, seconds)
+
+
+def following(
+    title: str,
+    text: str,
+    status: str,
+    link: tuple[str, str] | None,
+    inner: str = "",
+    seconds: int = 0,
+) -> bytes:
+    """A page about something that is under way, which asks what becomes of it."""
+    more = (
+        f'<p>State: <b id="state" role="status" data-seconds="{seconds}">{escape(status)}</b>. '
+        f"This page turns into the site as soon as it is live.</p>{inner}"
         '<noscript><meta http-equiv="refresh" content="2"></noscript>'
         f"<script>{_FOLLOW}</script>"
     )
-    return page("Building", f"{what} is on its way.", link=(log, "Follow its log"), inner=inner)
+    return page(title, text, link=link, inner=more)
+
+
+def no_deployment() -> bytes:
+    return page(
+        "Not found",
+        "No deployment has this address. Was the commit pushed to a connected repository? "
+        "A push shows up here within seconds; if it does not, look at the recent deliveries "
+        "in the repository's webhook settings.",
+    )
 
 
 def choices(prefix: str, keys: list[tuple[str, str]]) -> bytes:

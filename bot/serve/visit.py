@@ -70,7 +70,7 @@ class Visit:
             if names:
                 site.traffic.add(200, 0)
                 return self.page(200, pages.listing(self.path, names))
-        if self._is_navigation():
+        if self.is_navigation():
             fallback = site.fallback_page(self.path)
             if fallback is not None:
                 return self.answers.file(self.environ, self.start_response, site, fallback)
@@ -123,7 +123,7 @@ class Visit:
         line = {404: "404 Not Found", 410: "410 Gone"}[status]
         return self.answers.whole(self.environ, self.start_response, site, chosen, line)
 
-    def _is_navigation(self) -> bool:
+    def is_navigation(self) -> bool:
         """Whether a person goes to a page, rather than a page asking for a part of itself."""
         name = self.path.rpartition("/")[2]
         return "." not in name and "text/html" in self.environ.get("HTTP_ACCEPT", "")

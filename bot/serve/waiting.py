@@ -1,0 +1,82 @@
+"""What an address says that has no site: not yet, no longer, or never.
+
+While something is under way the page follows it and turns into the site by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bot.models import coming, wanted
+from bot.models.ids import now
+from bot.models.resolve import Found
+from bot.models.status import ACTIVE, DeploymentStatus
+from bot.models.wanted import Wish
+from bot.serve import pages
+from bot.serve.address import SHA
+from bot.serve.site import Headers
+from bot.serve.visit import Visit
+from bot.settings import Settings
+
+
+class Waiting:
+    """`wake` has a worker look for commits that were visited and never built."""
+
+    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+        self._settings = settings
+        self._wake = wake
+
+    def not_ready(self, found: Found, visit: Visit) -> Iterable[bytes]:
+        """There is such a deployment, and no site of it."""
+        log = self._settings.build_url(found.build_id) if found.build_id else ""
+        if found.status == DeploymentStatus.DELETED:
+            return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
+        if found.status == DeploymentStatus.SKIPPED:
+            text = "The commit's message asked for no deployment."
+            return visit.page(404, pages.page("Not deployed", text))
+        if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
+            state = found.build_status or "publishing"
+            seconds = max(0, now() - (found.queued_at or now())) // 1000
+            body = pages.building(found.project, found.sha, state, log, seconds)
+            return visit.page(202, body, _following(state))
+        text = found.problem or f"The build is {found.build_status}."
+        link = (log, "See its log") if log else None
+        return visit.page(404, pages.page("This build did not become a page", text, link=link))
+
+    def unknown(self, key: str, visit: Visit) -> Iterable[bytes]:
+        """There is no such deployment: perhaps it waits for somebody, or for this visit."""
+        if SHA.fullmatch(key):
+            awaiting = coming.awaiting_approval(key)
+            if awaiting is not None:
+                url = f"{self._settings.GITHUB_SERVER_URL}/{awaiting.project}"
+                pull_request = (f"{url}/pull/{awaiting.number}", f"Pull request {awaiting.number}")
+                text = (
+                    "This commit comes from a fork. It is built once somebody who may write to "
+                    f"{awaiting.project} has approved it."
+                )
+                body = pages.following("Waiting for approval", text, "waiting", pull_request)
+                return visit.page(202, body, _following("waiting for approval"))
+            if visit.is_navigation():
+                return self._on_visit(key, visit)
+        return visit.page(404, pages.no_deployment())
+
+    def _on_visit(self, sha: str, visit: Visit) -> Iterable[bytes]:
+        """A commit that was never built: look for it, where a project builds on visits."""
+        wish = wanted.want(sha)
+        if wish is Wish.LIMITED:
+            text = "Too many commits are asked for at the moment. Try again in a minute."
+            return visit.page(429, pages.page("One moment", text), [("Retry-After", "60")])
+        if wish not in {Wish.NEW, Wish.ASKED}:
+            return visit.page(404, pages.no_deployment())
+        if wish is Wish.NEW:  # those who follow ask again and again
+            self._wake()
+        text = (
+            f"Commit {sha[:12]} was never built. It is being looked for in the branches and tags."
+        )
+        body = pages.following("Looking for the commit", text, "looking", None)
+        return visit.page(202, body, _following("looking for the commit"))
+
+
+def _following(state: str) -> Headers:
+    """What the page's script goes by, and programs may."""
+    return [("Retry-After", "1"), ("X-Build-Status", state)]
