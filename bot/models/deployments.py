@@ -45,8 +45,8 @@ ON CONFLICT (project_id, sha) DO NOTHING
 _QUEUE = """
 INSERT INTO builds
     (id, deployment_id, status, logs, framework, stages, error_code, error_message,
-     attempts, worker, lease_until, created_at)
-VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', 0, ?)
+     attempts, worker, delivery, lease_until, created_at)
+VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', '', 0, ?)
 """
 _SET_STATUS = "UPDATE deployments SET status = ?, updated_at = ? WHERE id = ?"
 # The preview's entry at the code host stays what it was; production gets its own.
@@ -56,11 +56,12 @@ WHERE id = ?
 """
 
 
-# What was built of a fork's commit, without secrets, gives way to a build of our own.
-_TRUST = """
+# What was built with other variables, or (of a fork's commit) with none, gives way.
+_BECOMES = """
 UPDATE deployments SET trusted = ?, ref = ?, source = ?, environment = ?, status = ?,
-    updated_at = ? WHERE id = ?
+    remote_id = NULL, updated_at = ? WHERE id = ?
 """
+_OWN_VARIABLES = "SELECT 1 FROM variables WHERE project_id = ? AND context <> 'all' LIMIT 1"
 _UNFINISHED = """
 SELECT id FROM builds WHERE deployment_id = ?
     AND status IN ('queued', 'cloning', 'building', 'publishing')
@@ -80,7 +81,8 @@ def request_build(
 
     An automatic request never repeats a failed build: pushing a commit and opening a
     pull request for it are two events of one wish. `retry_build` is for repeating. A
-    preview whose commit reaches the production branch becomes production.
+    preview whose commit reaches the production branch becomes production, and is built
+    anew where the project has variables for one of the two alone.
 
     `trusted=False` is for a commit out of a fork that was approved. Once the commit is
     on a branch of the project's own it is trusted, and built anew, with secrets.
@@ -93,10 +95,12 @@ def request_build(
     assert found is not None  # noqa: S101 (the insert met it)
     deployment_id, status, known_environment, known_trusted, build_id, build_status = found
     if trusted and not known_trusted:
-        return _trust(deployment_id, ref, source, environment)
+        return _build_anew(deployment_id, ref, source, environment)
     if status == DeploymentStatus.SKIPPED:
         return Requested(deployment_id, "", created=False, ready=False)
     if environment == "production" != known_environment:
+        if sql.first(_OWN_VARIABLES, project_id) is not None:
+            return _build_anew(deployment_id, ref, source, environment)
         sql.execute(_PROMOTE, ref, now(), deployment_id)
     if build_status in (None, BuildStatus.SUPERSEDED, BuildStatus.CANCELLED):
         sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
@@ -105,12 +109,13 @@ def request_build(
     return Requested(deployment_id, build_id, created=False, ready=ready)
 
 
-def _trust(deployment_id: str, ref: str, source: str, environment: str) -> Requested:
+def _build_anew(deployment_id: str, ref: str, source: str, environment: str) -> Requested:
+    """What was built, or is being built, is not what is wanted: other variables count."""
     time = now()
     for (build_id,) in sql.rows(_UNFINISHED, deployment_id):
         sql.execute(_SUPERSEDE, time, build_id)
     pending = DeploymentStatus.PENDING
-    sql.execute(_TRUST, True, ref, source, environment, pending, time, deployment_id)
+    sql.execute(_BECOMES, True, ref, source, environment, pending, time, deployment_id)
     return queue_build(deployment_id)
 
 

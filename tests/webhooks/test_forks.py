@@ -8,11 +8,12 @@ import pytest
 
 from bot import events
 from bot.errors import UserError
-from bot.models import approvals, changes, deployments, projects
+from bot.models import approvals, changes, deployments, projects, variables
 from bot.models.approvals import Source
 from bot.models.database import Database
 from bot.models.status import BuildStatus
 from bot.models.tables import Alias, Approval, Build, Deployment, PullRequest
+from bot.models.variables import Context
 from bot.settings import Settings
 from tests.webhooks import payloads
 from tests.webhooks.payloads import B, C
@@ -241,3 +242,15 @@ def test_damaged_comments_never_fail(receiver: Receiver) -> None:
     for login in ("a/b", "../x", "a b", "a\n"):
         bad = {"id": 1, "body": "/deploy", "created_at": AFTER, "user": {"login": login}}
         assert receiver.send("issue_comment", comment(comment=bad))[0] == 400
+
+
+@pytest.mark.parametrize(("context", "builds"), [(Context.ALL, 1), (Context.PRODUCTION, 2)])
+def test_a_preview_that_reaches_production_is_built_with_its_variables(
+    receiver: Receiver, context: Context, builds: int
+) -> None:
+    _, first = receiver.send("push", payloads.push(ref="refs/heads/topic"))
+    with receiver.database.write():
+        variables.put(1, "TOKEN", context, "sealed")
+    finish(receiver, first["build_id"])
+    receiver.send("push", payloads.push(ref="refs/heads/main"))
+    assert (Build.select().count(), Deployment.get().environment) == (builds, "production")

@@ -1,0 +1,55 @@
+"""From the database to a build's input: what a deployment's row and project come to.
+
+The only place where projects' variables are decrypted, for the build alone that runs now.
+"""
+
+from __future__ import annotations
+
+from bot.builders.job import Job
+from bot.builders.variables import Variables
+from bot.models import variables
+from bot.models.tables import Build, Deployment
+from bot.sealing import sealing_from
+from bot.settings import LOCAL_OWNER, Settings
+
+
+def job_of(build: Build, previous: str, settings: Settings) -> Job:
+    """`build` with its deployment and project; `previous`: see `Job`.
+
+    Raises `SystemFault` where a variable cannot be decrypted.
+    """
+    deployment: Deployment = build.deployment
+    project = deployment.project
+    trusted = bool(deployment.trusted)
+    return Job(
+        build_id=build.id,
+        deployment_id=deployment.id,
+        project=project.name,
+        sha=deployment.sha or "",
+        ref=deployment.ref,
+        environment=deployment.environment,
+        base_path=settings.base_path(deployment.sha or deployment.id),
+        previous=previous,
+        private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
+        trusted=trusted,
+        pull_request=0 if trusted else _pull_request(deployment.ref),
+        variables=_opened(deployment, settings) if trusted else Variables(),
+    )
+
+
+def _opened(deployment: Deployment, settings: Settings) -> Variables:
+    sealed = variables.for_build(deployment.project_id, deployment.environment)
+    if not sealed:
+        return Variables()
+    sealing = sealing_from(settings)
+    opened = {name: (sealing.open(one.value), one.secret) for name, one in sealed.items()}
+    return Variables(
+        plain={name: value.reveal() for name, (value, secret) in opened.items() if not secret},
+        secret={name: value for name, (value, secret) in opened.items() if secret},
+    )
+
+
+def _pull_request(ref: str) -> int:
+    """The number in `pull/<number>/head`, the ref of a fork's deployment."""
+    _, _, number = ref.removesuffix("/head").partition("pull/")
+    return int(number) if number.isdecimal() else 0
