@@ -20,6 +20,8 @@ _ON_BOTH = (
     "github/test_sender",
     "serve/test_aliases",
     "test_worker.py",
+    "test_worker_secrets",
+    "webhooks/test_forks",
     "webhooks/test_intake",
 )
 # PostgreSQL shares disk flushes by itself, and plans queries in its own way.
