@@ -22,6 +22,7 @@ from bot.models import measures
 from bot.models.database import Database, connect
 from bot.observe import metrics
 from bot.observe.ready import readiness
+from bot.observe.requests import identified
 from bot.serve.application import Previews
 from bot.settings import Settings
 from bot.storage.store import NotPublished, Store
@@ -109,7 +110,7 @@ def create_app(settings: Settings) -> WsgiApplication:
         return chosen(environ, start_response)
 
     previews = Previews(
-        parts.store, settings, parts.bus, route, look_for_commits=tasks.look_for_commits
+        parts.store, settings, parts.bus, identified(route), look_for_commits=tasks.look_for_commits
     )
     others = metrics.timed(previews) if counts else previews
     dashboard = LateApplication(lambda: _dashboard(parts, control))

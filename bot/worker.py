@@ -110,14 +110,17 @@ class Worker:
         # One name for each claim: after a pause longer than a lease this process may be
         # given the same build again while it still runs the earlier attempt.
         holder = f"{self._name}:{os.urandom(4).hex()}"
-        with self._database.write():
+        # Whatever a power cut undoes of a build's way to its end, its next attempt does again.
+        with self._database.write(durable=False):
             if not builds.claim(build_id, holder, f"logs/{build_id[:7]}/{build_id}.log"):
                 return
             build = deployments.find_build(build_id)
             assert build is not None  # noqa: S101 (claimed in this transaction)
             self._bus.publish(BuildStarted(build.deployment_id, build_id))
         self.wake_outbox()
-        with carrying(build=build_id, deployment=build.deployment_id):
+        with carrying(
+            build=build_id, deployment=build.deployment_id, delivery=build.delivery
+        ):
             _Attempt(self, build).run()
         self.wake_outbox()
 
@@ -254,13 +257,13 @@ class _Attempt:
         status = _STATUS_OF_STAGE[stage]
         if status is self._status:
             return
-        with self._database.write():
+        with self._database.write(durable=False):
             if not builds.advance(self._build.id, self._build.worker, status):
                 raise Stopped
         self._status = status
 
     def _describe(self, framework: str) -> None:
-        with self._database.write():
+        with self._database.write(durable=False):
             builds.describe(self._build.id, framework)
 
     def _watch(self) -> None:
@@ -270,7 +273,7 @@ class _Attempt:
             try:
                 wanted = builds.is_held(self._build.id, self._build.worker)
                 if wanted and now() - renewed > _RENEW:
-                    with self._database.write():
+                    with self._database.write(durable=False):
                         wanted = builds.renew(self._build.id, self._build.worker)
                     renewed = now()
             except Exception:  # the database may be back at the next look

@@ -48,6 +48,7 @@ INSERT INTO builds
      attempts, worker, delivery, lease_until, created_at)
 VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', '', 0, ?)
 """
+_CAME_BY = "UPDATE builds SET delivery = ? WHERE id = ? AND delivery = ''"
 _SET_STATUS = "UPDATE deployments SET status = ?, updated_at = ? WHERE id = ?"
 # The preview's entry at the code host stays what it was; production gets its own.
 _PROMOTE = """
@@ -66,6 +67,11 @@ _UNFINISHED = """
 SELECT id FROM builds WHERE deployment_id = ?
     AND status IN ('queued', 'cloning', 'building', 'publishing')
 """
+
+
+def came_by(build_id: str, delivery: str) -> None:
+    """Note which delivery asked for a build, so that the log can name it."""
+    sql.execute(_CAME_BY, delivery, build_id)
 
 
 def request_build(

@@ -174,6 +174,8 @@ class Build(Table):
     # How often a worker has taken it up; our own faults are retried.
     attempts = pw.IntegerField(default=0)
     worker = pw.TextField(default="")
+    # The delivery that asked for it, if one did: for the log.
+    delivery = pw.TextField(default="")
     # A running build whose lease has run out has lost its worker.
     lease_until = pw.BigIntegerField(default=0)
     created_at = pw.BigIntegerField()

@@ -56,6 +56,8 @@ class Intake:
             outcome = self._carry_out(decision, event)
             if not outcome.accepted or outcome.reason:
                 inbox.conclude(guid, "accepted" if outcome.accepted else "ignored", outcome.reason)
+            for build_id in outcome.woken:
+                deployments.came_by(build_id, guid)
             return outcome
 
         outcome = self._commits.run(work)

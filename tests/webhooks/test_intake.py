@@ -407,3 +407,8 @@ def test_many_deliveries_at_once_are_each_recorded_once(receiver: Receiver) -> N
     assert Project.select().count() == 5
     heads = {ref.project.name: int(ref.sha, 16) for ref in Ref.select()}
     assert heads == {f"octo/r{n % 5}": n for n in range(36, 41)}
+
+
+def test_a_build_knows_the_delivery_that_asked_for_it(receiver: Receiver) -> None:
+    receiver.send("push", payloads.push(), guid="the-guid-of-the-push")
+    assert Build.get().delivery == "the-guid-of-the-push"

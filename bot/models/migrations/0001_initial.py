@@ -130,6 +130,7 @@ class Build(Table):
     error_message = pw.TextField(default="")
     attempts = pw.IntegerField(default=0)
     worker = pw.TextField(default="")
+    delivery = pw.TextField(default="")
     lease_until = pw.BigIntegerField(default=0)
     created_at = pw.BigIntegerField()
     started_at = pw.BigIntegerField(null=True)
