@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bot.builders.job import Job
 from bot.builders.variables import Variables
+from bot.errors import UserError
 from bot.models import variables
 from bot.models.tables import Build, Deployment
 from bot.sealing import sealing_from
@@ -16,7 +17,8 @@ from bot.settings import LOCAL_OWNER, Settings
 def job_of(build: Build, previous: str, settings: Settings) -> Job:
     """`build` with its deployment and project; `previous`: see `Job`.
 
-    Raises `SystemFault` where a variable cannot be decrypted.
+    Raises `SystemFault` where a variable cannot be decrypted, `UserError` where it cannot be
+    put into an environment.
     """
     deployment: Deployment = build.deployment
     project = deployment.project
@@ -43,6 +45,9 @@ def _opened(deployment: Deployment, settings: Settings) -> Variables:
         return Variables()
     sealing = sealing_from(settings)
     opened = {name: (sealing.open(one.value), one.secret) for name, one in sealed.items()}
+    for name, (value, _) in opened.items():
+        if "\0" in value.reveal():  # no environment can hold it
+            raise UserError("invalid-variable", f"The variable {name} has a NUL in it.")
     return Variables(
         plain={name: value.reveal() for name, (value, secret) in opened.items() if not secret},
         secret={name: value for name, (value, secret) in opened.items() if secret},

@@ -125,3 +125,10 @@ def test_a_value_that_no_key_opens_is_ours_to_mend(vault: Vault) -> None:
     assert vault.pipeline.jobs == []
     assert vault.build().status == BuildStatus.QUEUED  # it is tried again
     assert "SECRETS_KEY" in vault.log
+
+
+def test_a_value_that_no_environment_can_hold_is_named(vault: Vault) -> None:
+    vault.set_variable("TOKEN", "a\0--bind")
+    vault.worker.build(vault.build_id)
+    assert vault.pipeline.jobs == []
+    assert vault.build().error_code == "invalid-variable"

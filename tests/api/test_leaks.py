@@ -32,3 +32,11 @@ def test_a_variable_that_is_plain_may_be_uploaded(api: Running) -> None:
     assert not stored.json["data"]["secret"]
     answer, _ = deploy(api, {"index.html": SECRET.encode()}, project="docs")
     assert answer.status_code == 201
+
+
+def test_a_value_with_a_nul_is_not_taken(api: Running) -> None:
+    deploy(api, {"index.html": b"fine"}, project="docs")
+    project = api.get("/api/v1/projects?name=docs").json["data"][0]["id"]
+    path = f"/api/v1/projects/{project}/variables/KEY"
+    assert api.request("PUT", path, json={"value": "a\0b"}).status_code == 422
+    assert api.request("PUT", path, json={"value": "a\nb\n"}).status_code == 200

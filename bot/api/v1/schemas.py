@@ -143,7 +143,7 @@ class DomainIn(Asked):
 
 
 class VariableIn(Asked):
-    value: str = Field(max_length=64 << 10)
+    value: str = Field(max_length=64 << 10, pattern=r"^[^\x00]*$")
     context: Context = Context.ALL
     secret: bool | None = Field(
         None,
