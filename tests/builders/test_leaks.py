@@ -97,6 +97,16 @@ def test_the_first_secret_of_several_is_named(tmp_path: Path) -> None:
         list(gate(A="first-secret", B="second-secret").passing(files))
 
 
+@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) - 1, 3 << 20])
+def test_a_file_of_any_size_is_read_to_its_end(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(b"\n" * size + b"0123456789")
+    with pytest.raises(UserError, match=f"line {size + 1}."):
+        list(gate(A="0123456789").passing([("large", file)]))
+    file.write_bytes(b"\n" * size)
+    assert list(gate(A="0123456789").passing([("large", file)])) == [("large", file)]
+
+
 def test_the_bots_own_secrets_are_guarded_by_the_names_of_their_settings(
     make_settings: Callable[..., Settings],
 ) -> None:
