@@ -139,7 +139,7 @@ def _token_words(settings: Settings, token: str) -> str:
     path = first_token.path_of(settings)
     if not token and not path.exists():
         return ""
-    words = "\n  Administrator's token, for everything but this machine's own programs:\n"
+    words = "\n  Administrator's token, for the dashboard and for the API from elsewhere:\n"
     if token and sys.stdout.isatty():
         words += f"\n    {token}\n\n  It is shown this once."
     return f"{words}\n  It is in {path}, until it is first used.\n"
