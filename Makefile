@@ -44,6 +44,10 @@ test-setup: $(VENV)/.installed-dev
 test: test-setup ## Run every test
 	$(BIN)/python -m pytest $(TESTS)
 
+.PHONY: test-frameworks
+test-frameworks: test-setup ## Build every framework for real (half an hour)
+	$(BIN)/python -m pytest -m frameworks tests/frameworks $(TESTS)
+
 .PHONY: check
 check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the documents
 	$(BIN)/ruff check .
