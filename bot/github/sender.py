@@ -259,6 +259,11 @@ class Sender:
     def _end(self, entry: OutboxEntry, state: OutboxState, error: str = "") -> None:
         with self._database.write():
             outbox.end(entry, state, self._now(), error)
+        if entry.kind == "approval" and state is OutboxState.DEAD and self._approver is not None:
+            # GitHub said nothing for hours, or does not let us ask: whoever waits is told.
+            approval = self._approver.asked(json.loads(entry.payload)["approval_id"])
+            if approval is not None:
+                self._approver.decide(approval, "")
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

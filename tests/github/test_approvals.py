@@ -119,6 +119,17 @@ def test_github_is_asked_again_when_it_was_down(waiting: Desk, github: RequestsM
     assert approvals.find(asked.id).state == ApprovalState.GRANTED  # type: ignore[union-attr]
 
 
+def test_who_waits_is_told_when_asking_is_given_up(waiting: Desk, github: RequestsMock) -> None:
+    accept_all(github)
+    github.get(PERMISSION, json={"message": "Gone"}, status=410)
+    asked = ask(waiting, comment_id=None)
+    waiting.deliver()
+    assert waiting.states("approval") == ["dead"]
+    found = approvals.find(asked.id)
+    assert found is not None
+    assert (found.state, "none that GitHub tells" in found.reason) == ("refused", True)
+
+
 def test_a_head_that_moved_while_github_was_asked_is_not_built(
     waiting: Desk, github: RequestsMock
 ) -> None:
