@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page
 
 from tests.frameworks.cases import ASSETS, Case
 from tests.journeys.conftest import Bot, Browser
@@ -71,10 +71,15 @@ def build(case: Case, bot: Bot, folder: Path, change: str) -> Outcome:
 
 def look(case: Case, browser: Browser, url: str) -> None:
     """A visit: fonts, pictures, chunks, the second page, and a reload there; no problem at all."""
-    browser.problems.clear()
-    page = browser.page
+    chromium = browser.page.context.browser
+    assert chromium is not None
+    page = chromium.new_page()
     loaded: list[str] = []
+    problems: list[str] = []
     page.on("response", lambda response: loaded.append(response.url))
+    page.on("console", lambda m: m.type == "error" and problems.append(_said(m)))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("requestfailed", lambda r: problems.append(f"{r.url}: {r.failure}"))
     page.goto(url, wait_until="networkidle")
     if case.name == "storybook":
         page.frame_locator("#storybook-preview-iframe").get_by_text("Home page").wait_for()
@@ -90,8 +95,14 @@ def look(case: Case, browser: Browser, url: str) -> None:
         page.wait_for_load_state("networkidle")
         page.reload(wait_until="networkidle")
         _shows(page, "Deep page")
-    problems = [problem for problem in browser.problems if not _NO_PROBLEM.search(problem)]
+    page.close()
+    problems = [problem for problem in problems if not _NO_PROBLEM.search(problem)]
     assert not problems, problems
+
+
+def _said(message: ConsoleMessage) -> str:
+    """Every answer of 400 and more is among it, with the address."""
+    return f"{message.location.get('url')}: {message.text}"
 
 
 def _shows(page: Page, text: str) -> None:
