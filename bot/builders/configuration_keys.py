@@ -63,6 +63,12 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    python: (
+        Annotated[
+            str, Meta(min_length=1, description="The Python version, such as `3.12` or `>=3.10`.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from bot.builders.configuration_keys import FRAMEWORK_NAMES, NAME, PLAIN
 from bot.builders.detect import Given
 from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
-from bot.builders.plan import Plan, Step
+from bot.builders.plan import PYTHON, UV, Plan, Step
 from bot.builders.project import Project
 from bot.builders.tree import Tree
 
@@ -107,6 +107,7 @@ def _apply(
         spa=found.spa if spa is UNSET else spa,
         network=build.network,
         node=found.node if build.node is UNSET else build.node,
+        python=found.python if build.python is UNSET else build.python,
         package_manager=manager,
         path=_program_folders(found) if command else (),
         restorable=install is None or not install or install[:2] in _PLAIN_INSTALLS,
@@ -117,10 +118,10 @@ def _apply(
 
 def _program_folders(found: Plan) -> tuple[str, ...]:
     """Where the programs lie that the install steps bring."""
-    in_python = any(step.argv[0].startswith(detect.PYTHON) for step in found.steps)
+    in_python = found.package_manager == UV
     return (
-        *((f"{detect.PYTHON}/bin",) if in_python else ()),
-        *(("node_modules/.bin",) if found.package_manager else ()),
+        *((f"{PYTHON}/bin",) if in_python else ()),
+        *(("node_modules/.bin",) if found.package_manager and not in_python else ()),
     )
 
 

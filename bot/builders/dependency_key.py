@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bot.builders.package_json import LOCKFILES
-from bot.builders.plan import Plan
+from bot.builders.plan import UV, Plan
 from bot.builders.toolchain import Toolchain
 from bot.builders.variables import NONE, Variables
 
@@ -50,6 +51,9 @@ _PATCHES = ("patches", ".yarn/patches", ".yarn/plugins")
 LIFECYCLE = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare")
 LIFECYCLE_LAST = "postprepare"
 _FORMAT = "1"
+# Lines of a requirements file. https://pip.pypa.io/en/stable/reference/requirements-file-format/
+_ANOTHER_LIST = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[\s=]*([^\s#]+)")
+_FROM_SOURCES = re.compile(r"\s*(?:-e|--editable|[./])|[^#]*(?:\bfile:|\bgit\+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ def dependencies_of(
     tree: Path, plan: Plan, toolchain: Toolchain, stored: Variables = NONE
 ) -> Dependencies:
     """Look at a checked-out tree, before anything is installed in it."""
+    if plan.package_manager == UV:
+        return _of_python(tree / plan.root, plan, toolchain, stored)
     own = tree / plan.root / "package.json"
     scripts = _scripts(own)
     digest = hashlib.sha256()
@@ -95,6 +101,35 @@ def dependencies_of(
     if not locked or any(found.name == "node_modules" for found in (tree / plan.root).iterdir()):
         return Dependencies(key="", scripts=scripts)
     return Dependencies(key=digest.hexdigest(), scripts=scripts)
+
+
+def _of_python(root: Path, plan: Plan, toolchain: Toolchain, stored: Variables) -> Dependencies:
+    """By the lists that the install reads; what it builds from sources is not kept."""
+    nothing = Dependencies(key="", scripts=())
+    digest = hashlib.sha256()
+    words = [word for step in plan.steps if step.name == "install" for word in step.argv]
+    if not plan.restorable or "." in words:
+        return nothing
+    variables = tuple(sorted({**stored.around({}, plan.variables)}.items()))
+    facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
+    _add(digest, "facts", repr((facts, variables, words)).encode())
+    waiting = [root / words[-1]] if "--requirement" in words else []
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+            return nothing
+        content = path.read_bytes()
+        _add(digest, path.relative_to(root).as_posix(), content)
+        for line in content.decode(errors="replace").splitlines():
+            if named := _ANOTHER_LIST.match(line):
+                waiting.append(Path(os.path.normpath(path.parent / named[1])))
+            elif _FROM_SOURCES.match(line):
+                return nothing
+    return Dependencies(key=digest.hexdigest(), scripts=())
 
 
 def _relevant(tree: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,7 +19,7 @@ from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS, SERVERS
 from bot.builders.generators import sphinx_source
 from bot.builders.package_json import Package
-from bot.builders.plan import Plan, Step
+from bot.builders.plan import PYTHON, UV, Plan, Step
 from bot.builders.project import Project
 from bot.builders.tree import Tree
 from bot.errors import UserError
@@ -28,8 +29,9 @@ OUTPUTS = ("dist", "build", "out", "public", "_site", "site", "www")
 # Where a site that needs no build may lie, if not at the top.
 _PREBUILT = ("dist", "build", "public", "_site", "site", "out", "docs", "www", "html")
 _UNCHANGED = "plain files: links are published as they are"
-# The environment that a Python project's packages are installed into.
-PYTHON = ".deploystack/python"
+# Programs in it find it wherever it lies. https://docs.astral.sh/uv/reference/cli/#uv-venv
+_ENVIRONMENT = (UV, "venv", "--quiet", "--relocatable", PYTHON)
+_FILL = (UV, "pip", "install", "--python", PYTHON)
 # A build that only compiles makes no pages.
 _COMPILES = re.compile(r"\s*(?:rimraf \S+ && )?(?:npx )?(?:tsc|nest|swc|tsup|babel|prisma)\b")
 
@@ -107,10 +109,19 @@ def _custom_plan(project: Project, base: str, given: Given) -> Plan:
     if project.package is not None:
         return _node_plan(_GENERIC, project, reason, base, given)
     way = base_path_for(_GENERIC, project, "", base)
+    wanted: tuple[str, ...] = ()
+    if project.has("requirements.txt"):
+        wanted = ("--requirement", "requirements.txt")
+    elif project.has("pyproject.toml"):
+        wanted = (".",)
+    fill = (Step(name="install", argv=_ENVIRONMENT), Step(name="install", argv=(*_FILL, *wanted)))
     return Plan(
-        framework="Own build",
-        reason=reason,
+        framework="Python" if wanted else "Own build",
+        reason=f"{reason}, and `{wanted[-1]}`" if wanted[1:] else reason,
         root=project.root,
+        steps=fill if wanted else (),
+        package_manager=UV if wanted else "",
+        python=_python_version(project),
         outputs=_outputs(_GENERIC, project),
         environment=way.environment,
         base_path=way.how,
@@ -235,17 +246,14 @@ def _generator_plan(
     steps = []
     if framework.requirements:
         steps = [
-            Step(name="install", argv=("python3", "-m", "venv", PYTHON)),
-            Step(
-                name="install", argv=(f"{PYTHON}/bin/pip", "install", *_wanted(framework, project))
-            ),
+            Step(name="install", argv=_ENVIRONMENT),
+            Step(name="install", argv=(*_FILL, *_wanted(framework, project))),
         ]
         command = (f"{PYTHON}/bin/{command[0]}", *command[1:])
     elif framework.programs == ("bundle",):
         steps = [Step(name="install", argv=("bundle", "install"))]
     if not given.command:
         steps.append(Step(name="build", argv=(*command, *way.arguments)))
-    python = project.text("runtime.txt") or project.text(".python-version")
     return Plan(
         framework=framework.name,
         reason=reason,
@@ -254,7 +262,8 @@ def _generator_plan(
         outputs=_outputs(framework, project),
         environment={**framework.environment, **way.environment},
         base_path=way.how,
-        python=python.strip().removeprefix("python-"),
+        package_manager=UV if framework.requirements else "",
+        python=_python_version(project),
         programs=() if given.command else framework.programs,
     )
 
@@ -263,9 +272,25 @@ def _wanted(framework: Framework, project: Project) -> tuple[str, ...]:
     """What pip is to install: the project's own list, else what the generator needs."""
     listed = project.first("requirements.txt", "docs/requirements.txt", "doc/requirements.txt")
     if listed:
-        return ("--quiet", "--requirement", listed)
+        return ("--requirement", listed)
     package = (".",) if project.has("pyproject.toml") and framework.name == "Sphinx" else ()
-    return ("--quiet", *framework.requirements, *package)
+    return (*framework.requirements, *package)
+
+
+def _python_version(project: Project) -> str:
+    """What the project says, as it wrote it; empty: any.
+
+    https://docs.astral.sh/uv/concepts/python-versions/#python-version-files
+    """
+    said = project.text(".python-version") or project.text("runtime.txt")
+    lines = (line.strip() for line in said.splitlines())
+    if first := next((line for line in lines if line and not line.startswith("#")), ""):
+        return first.removeprefix("python-")
+    try:
+        needs = tomllib.loads(project.text("pyproject.toml")).get("project", {})
+        return str(needs.get("requires-python", ""))
+    except (tomllib.TOMLDecodeError, AttributeError):
+        return ""
 
 
 def _outputs(framework: Framework, project: Project) -> tuple[str, ...]:

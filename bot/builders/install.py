@@ -19,7 +19,7 @@ from bot.builders.cache import Caches, CacheScope, copy, move, plain_folder
 from bot.builders.commands import ENVIRONMENT, SYSTEM_PATH, run_step
 from bot.builders.dependency_key import Dependencies, dependencies_of
 from bot.builders.job import Control
-from bot.builders.plan import Plan, Step
+from bot.builders.plan import PYTHON, UV, Plan, Step
 from bot.builders.registries import registries
 from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.runner import Command, Limits, Overlay, Runner
@@ -69,6 +69,13 @@ _OWN: Mapping[str, Mapping[str, str]] = {
         "YARN_GLOBAL_FOLDER": "{downloads}",
     },
     "bun": {"BUN_INSTALL_CACHE_DIR": "{downloads}"},
+    # Copies: an environment is kept by itself, and must not change when the cache does.
+    "uv": {
+        "UV_CACHE_DIR": "{downloads}",
+        "UV_LINK_MODE": "copy",
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+    },
 }
 
 
@@ -171,6 +178,8 @@ class _Install:
         overlays = []
         for number, relative in enumerate(folders):
             target = self._tree / relative
+            if self._plan.package_manager == UV:
+                self._make_room(target.parent)
             parent = plain_folder(self._tree, str(Path(relative).parent))
             if parent is None or target.exists() or target.is_symlink():
                 continue
@@ -179,6 +188,12 @@ class _Install:
             else:
                 copy(entry / str(number), target)
         return Installed(overlays=tuple(overlays), restored=True)
+
+    def _make_room(self, folder: Path) -> None:
+        """The folder above an environment, which no repository has."""
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            hand_over(folder)
 
     def _overlay(self, source: Path, target: Path, number: int) -> Overlay:
         changes = self._tree.parent / "changes" / str(number)
@@ -189,7 +204,10 @@ class _Install:
 
     def _keep(self, key: str, held: contextlib.ExitStack) -> Installed:
         """Put what was installed into the cache, and show it from there."""
-        folders = _module_folders(self._tree)
+        if self._plan.package_manager == UV:
+            folders = [os.path.normpath(f"{self._plan.root}/{PYTHON}")]
+        else:
+            folders = _module_folders(self._tree)
         if not folders:
             return Installed()
         draft = self._tree.parent / "kept"

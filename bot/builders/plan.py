@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# The package manager of Python builds, and the environment, below `root`, that it fills.
+UV = "uv"
+PYTHON = ".deploystack/python"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -40,7 +44,7 @@ class Plan:
     base_path: str = ""
     # The lockfile's path within the tree: its digest is the key of the dependency cache.
     lockfile: str = ""
-    # `npm`, `pnpm`, `yarn` or `bun` (empty: none), and the version asked for, if any.
+    # `npm`, `pnpm`, `yarn`, `bun` or `uv` (empty: none), and the version asked for, if any.
     package_manager: str = ""
     package_manager_version: str = ""
     # The Node and Python versions asked for, as the project wrote them; empty: any.

@@ -17,6 +17,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -46,6 +47,8 @@ _ADDRESS_VARIABLES = (
     "UV_FIND_LINKS",
     "UV_INDEX_URL",
 )
+# Settings of npm that are files or folders. https://docs.npmjs.com/cli/using-npm/config
+_NPM_PATHS = ("cafile", "nodedir")
 # Where every sandbox shows the machine's own files anyway.
 _VISIBLE = tuple(Path(p) for p in ("/usr", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"))
 _PASSWORD_IN_ADDRESS = re.compile(r"://[^/@\s]*@")
@@ -81,10 +84,14 @@ def registries(folder: Path, *, trusted: bool, environ: Mapping[str, str]) -> Re
         "PIP_CONFIG_FILE": _keep(folder, "pip.conf", pip),
     }
     npm_settings = _npm_settings(npm_global + npm_user)
-    variables |= _for_other_managers(npm_settings)
+    variables = {
+        **_for_uv(pip, variables),
+        **variables,
+        **_for_other_managers(npm_settings),
+    }
     variables |= {name: str(path) for name, path in files.items()}
     named = [variables[name] for name in _CERTIFICATE_VARIABLES if name in variables]
-    named += [npm_settings["cafile"]] if "cafile" in npm_settings else []
+    named += [npm_settings[name] for name in _NPM_PATHS if name in npm_settings]
     named += _local_addresses(pip, variables)
     return Registries(
         environment=variables,
@@ -165,6 +172,49 @@ def _for_other_managers(npm: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def _for_uv(pip: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The same for uv, which does not read pip's configuration.
+
+    Of several indexes pip takes the best version and uv the first index's, unless told.
+    https://docs.astral.sh/uv/reference/environment/
+    """
+    parsed = configparser.RawConfigParser()
+    parsed.read_string(pip)
+    said: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parsed.has_section(section):
+            said |= {key.replace("_", "-"): value for key, value in parsed.items(section)}
+    for name, value in variables.items():
+        if name.startswith("PIP_"):
+            said[name.removeprefix("PIP_").lower().replace("_", "-")] = value
+    words = {key: " ".join(value.split()) for key, value in said.items()}
+    found = {
+        "UV_DEFAULT_INDEX": words.get("index-url", ""),
+        "UV_INDEX": words.get("extra-index-url", ""),
+        "UV_FIND_LINKS": words.get("find-links", "").replace(" ", ","),
+        "UV_CONSTRAINT": words.get("constraint", ""),
+        "UV_INSECURE_HOST": words.get("trusted-host", ""),
+        "SSL_CERT_FILE": words.get("cert", ""),
+    }
+    if found["UV_INDEX"] or found["UV_FIND_LINKS"]:
+        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return {name: value for name, value in found.items() if value}
+
+
+def _behind_index(folder: Path) -> list[str]:
+    """Where the pages of an index on disk lead that is not in it: one folder at most.
+
+    Whoever makes an index lays all files out in the same way, so one page tells.
+    https://packaging.python.org/en/latest/specifications/simple-repository-api/
+    """
+    for page in islice(folder.glob("*/index.html"), 1):
+        for link in re.findall(r"""href=["']([^"'#]+)""", _read(page)):
+            target = os.path.normpath(page.parent / unquote(urlsplit(link).path))
+            if "://" not in link and not Path(target).is_relative_to(folder):
+                return [os.path.dirname(target)]
+    return []
+
+
 def _local_addresses(pip: str, variables: Mapping[str, str]) -> list[str]:
     """Folders of this machine that pip looks for packages in, and constraint files."""
     values = [line.partition("=")[2] or line for line in pip.splitlines()]
@@ -172,7 +222,8 @@ def _local_addresses(pip: str, variables: Mapping[str, str]) -> list[str]:
     found = []
     for word in (word for value in values for word in value.split()):
         if word.startswith("file://"):
-            found.append(unquote(urlsplit(word).path))
+            path = unquote(urlsplit(word).path)
+            found += [path, *_behind_index(Path(path))]
         elif word.startswith("/"):
             found.append(word)
     return found

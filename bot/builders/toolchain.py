@@ -14,7 +14,8 @@ from pathlib import Path
 from bot.builders.job import BuildLog
 from bot.builders.node import Nodes
 from bot.builders.package_managers import provide_package_manager
-from bot.builders.plan import Plan
+from bot.builders.plan import UV, Plan
+from bot.builders.python import Pythons, provide_uv
 from bot.builders.registries import registries
 from bot.builders.toolchain_store import ToolchainStore
 
@@ -23,8 +24,8 @@ from bot.builders.toolchain_store import ToolchainStore
 class Toolchain:
     """What a build's commands are given: folders for PATH, places to read, variables.
 
-    `name` is `node` and `version` Node's; `manager` is the package manager with its
-    version. All are empty for a build without Node. None of it holds the operator's
+    `name` is `node` or `python` and `version` its; `manager` is the package manager, Node's
+    with its version. All are empty for a build with neither. None of it holds the operator's
     passwords.
     """
 
@@ -45,6 +46,7 @@ class Toolchains:
     def __init__(self, root: Path, environ: Mapping[str, str] | None = None) -> None:
         self.store = ToolchainStore(root, os.environ if environ is None else environ)
         self._nodes = Nodes(self.store)
+        self._pythons = Pythons(self.store)
 
     def provide(self, plan: Plan, log: BuildLog) -> Toolchain:
         """What the plan's commands need.
@@ -57,6 +59,17 @@ class Toolchains:
         )
         if not plan.package_manager:
             return Toolchain(readable=reach.readable, environment=reach.environment)
+        if plan.package_manager == UV:
+            python, uv = self._pythons.choose(plan.python, log), provide_uv(self.store)
+            log.say(f"Python {python.version}")
+            return Toolchain(
+                name="python",
+                version=python.version,
+                manager=UV,
+                path_entries=(uv / "bin",),
+                readable=(*reach.readable, uv, *python.readable),
+                environment={**reach.environment, "UV_PYTHON": str(python.program)},
+            )
         node = self._nodes.choose(plan.node, log)
         name, asked = plan.package_manager, plan.package_manager_version
         manager = provide_package_manager(name, asked, node, self.store, log)

@@ -49,7 +49,7 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
     ("text", "complaint"),
     [
         ("# c\n\n[build]\na = 1", "build.a: there is no such key; known here are install, command,"
-         " output, framework, network, node (line 4)."),
+         " output, framework, network, node, python (line 4)."),
         ("[build]\noutput = 7", "build.output: expected text, got a number (line 2)."),
         ("[build]\noutput = ''", "build.output: must not be empty (line 2)."),
         ("[build]\noutput = '../x'",

@@ -17,12 +17,14 @@ from tests.builders.conftest import MemoryTree
 
 BASE = "/1a2b3c/"
 INSTALL = Step(name="install", argv=("npm", "install", "--no-audit", "--no-fund"))
-VENV = Step(name="install", argv=("python3", "-m", "venv", ".deploystack/python"))
+VENV = Step(name="install", argv=("uv", "venv", "--quiet", "--relocatable", ".deploystack/python"))
 BIN = ".deploystack/python/bin"
 
 
 def pip(*wanted: str) -> Step:
-    return Step(name="install", argv=(f"{BIN}/pip", "install", "--quiet", *wanted))
+    return Step(
+        name="install", argv=("uv", "pip", "install", "--python", ".deploystack/python", *wanted)
+    )
 
 
 def build(*argv: str) -> Step:
@@ -249,7 +251,7 @@ def test_each_framework_has_its_plan(case: Case) -> None:
     found = plan(case.tree, BASE)
     # After the row's own folders come the usual ones, which are looked at last.
     usual = found.outputs[: len(case.outputs)]
-    manager = "npm" if case.package else ""
+    manager = "npm" if case.package else "uv" if VENV in case.steps else ""
     lockfile = "package-lock.json" if "package-lock.json" in case.files else ""
     assert Plan(
         framework=case.name,

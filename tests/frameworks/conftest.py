@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def by_host(
 
 
 @pytest.fixture(scope="session")
-def record() -> Iterator[Callable[..., None]]:
+def record() -> Callable[..., None]:
     """Keeps a line for each framework in the file that FRAMEWORK_RESULTS names, if any."""
     path = os.environ.get("FRAMEWORK_RESULTS", "")
 
@@ -42,4 +42,4 @@ def record() -> Iterator[Callable[..., None]]:
             with Path(path).open("a") as file:
                 file.write(json.dumps(facts) + "\n")
 
-    yield write
+    return write
