@@ -61,17 +61,23 @@ class SqliteDatabase(peewee.SqliteDatabase):
         self._lock_process = 0
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, *, durable: bool = True) -> Iterator[None]:
         with self._writer:
-            if self._depth == 0:
+            outermost = self._depth == 0
+            if outermost:
                 fcntl.flock(self._descriptor(), fcntl.LOCK_EX)
             self._depth += 1
             try:
-                with self.atomic("IMMEDIATE") if self._depth == 1 else self.atomic():
+                if outermost and not durable:
+                    # https://www.sqlite.org/pragma.html#pragma_synchronous
+                    self.execute_sql("PRAGMA synchronous = normal")  # type: ignore[no-untyped-call]
+                with self.atomic("IMMEDIATE") if outermost else self.atomic():
                     yield
             finally:
+                if outermost and not durable:
+                    self.execute_sql("PRAGMA synchronous = full")  # type: ignore[no-untyped-call]
                 self._depth -= 1
-                if self._depth == 0:
+                if outermost:
                     fcntl.flock(self._descriptor(), fcntl.LOCK_UN)
 
     def lock_project(self, project_id: int) -> None:
@@ -95,11 +101,15 @@ class Database(Protocol):
     announce: Callable[[], None]
     version: Callable[[], int | None]
 
-    def write(self) -> Any:
+    def write(self, *, durable: bool = True) -> Any:
         """A context manager: one transaction, nestable (inner ones are savepoints).
 
         It commits when the block ends and rolls back when it raises. Where the
         transaction is lost by no fault of its own it raises `SystemFault`.
+
+        `durable=False`, of an outermost one: nobody waits for the disk. A power cut may
+        undo it, as a whole and with nothing that was committed before it; later durable
+        transactions make it durable too.
         """
 
     def lock_project(self, project_id: int) -> None:

@@ -67,7 +67,7 @@ class PostgresDatabase(PooledPostgresqlDatabase):  # type: ignore[misc]
         )
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, *, durable: bool = True) -> Iterator[None]:
         """One transaction; raises `SystemFault` where it is lost with its connection
         (`database-unavailable`) or to another transaction (`database-busy`).
         """
@@ -79,6 +79,9 @@ class PostgresDatabase(PooledPostgresqlDatabase):  # type: ignore[misc]
         self._held.projects = set()
         try:
             with self.atomic():
+                if not durable:
+                    # https://www.postgresql.org/docs/current/wal-async-commit.html
+                    self.execute_sql("SET LOCAL synchronous_commit TO off")
                 yield
         except (peewee.OperationalError, peewee.InterfaceError, psycopg.Error) as error:
             fault = _fault(error, self._is_dead())

@@ -43,6 +43,8 @@ class DiskStore:
         self._objects = str(root / "objects")
         # Digests whose contents may still be in the system's memory alone.
         self._unflushed: set[str] = set()
+        # When all that there was, was flushed last. Seconds since 1970.
+        self._all_flushed = 0.0
         self._lock = threading.Lock()
         with _faults("cannot be used"):
             for name in ("objects", "manifests", "sites", "direct", "incoming"):
@@ -91,18 +93,16 @@ class DiskStore:
 
     def size(self, digest: str) -> int | None:
         try:
-            return os.stat(self._object(digest)).st_size
+            about = os.stat(self._object(digest))
         except FileNotFoundError:
             return None
+        if about.st_ctime > max(self._all_flushed, time.time() - _YOUNG):
+            # Another process may have stored it a moment ago.
+            self._note(digest)
+        return about.st_size
 
     def flush(self, digests: Collection[str]) -> None:
         with _faults("cannot be flushed"):
-            young = time.time() - _YOUNG
-            with self._lock:
-                # Other processes' contents are known by their age alone.
-                self._unflushed.update(
-                    digest for digest in digests if os.stat(self._object(digest)).st_ctime > young
-                )
             self._flush(set(digests))
 
     def publish(self, manifest: Manifest) -> None:
@@ -233,12 +233,15 @@ class DiskStore:
             self._unflushed -= new
 
     def _flush_all(self) -> None:
+        # Times of files are as coarse as the system's clock ticks.
+        started = time.time() - 0.1
         descriptor = os.open(self._root, os.O_RDONLY)
         try:
             if _system.syncfs(descriptor) != 0:
                 os.sync()
         finally:
             os.close(descriptor)
+        self._all_flushed = started
 
 
 def _digest_of(path: Path) -> tuple[str, int]:

@@ -48,7 +48,10 @@ class Store(Protocol):
         """The size of a content in bytes; `None`: it is not there."""
 
     def flush(self, digests: Collection[str]) -> None:
-        """Make these contents durable, whichever process stored them."""
+        """Make these contents durable, whichever process stored them.
+
+        Those that this process did not store must have been asked for by `size` before.
+        """
 
     def publish(self, manifest: Manifest) -> None:
         """Make a deployment visible, all at once. Replaces an earlier one of the same id."""
