@@ -87,7 +87,6 @@ class Settings:
     ADDRESS_RATE_LIMIT: int
     CACHE_URL: str
     TRUSTED_PROXIES: int
-    NGINX_SENDS_FILES: bool
     DNS_SERVERS: tuple[str, ...]
     WORK_DIR: Path
     LOG_LEVEL: str
@@ -321,8 +320,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CACHE_URL", "", str, "Redis that rate limits are counted in; empty: each process"),
     Setting("TRUSTED_PROXIES", "0", _whole(0, 16),
             "front servers whose X-Forwarded-For says where a request comes from"),
-    Setting("NGINX_SENDS_FILES", "no", _boolean,
-            "whether nginx sends large files for the bot (X-Accel-Redirect)"),
     Setting("DNS_SERVERS", "", _patterns,
             "name servers that custom domains are looked up at; empty: this machine's own"),
     Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),

@@ -19,7 +19,7 @@ from bot.models.tokens import Scope
 if TYPE_CHECKING:
     from bot.dashboard.session import Sessions
 
-_SWITCHES = ("toolbar", "build_on_visit")
+_SWITCHES = ("build_on_visit",)
 
 
 class Actions:

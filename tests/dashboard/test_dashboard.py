@@ -175,7 +175,7 @@ def test_a_token_for_one_project_sees_that_alone(
         (Scope.READ, "approve", {"number": "1"}, 403),
         (Scope.DEPLOY, "roll-back", {}, 303),
         (Scope.DEPLOY, "protection", {"kind": "link"}, 403),
-        (Scope.DEPLOY, "switch", {"name": "toolbar", "on": "yes"}, 403),
+        (Scope.DEPLOY, "switch", {"name": "build_on_visit", "on": "yes"}, 403),
         (Scope.DEPLOY, "domains", {"domain": "www.example.org"}, 403),
         (Scope.DEPLOY, "domains/verify", {"domain": "www.example.org"}, 403),
         (Scope.DEPLOY, "domains/remove", {"domain": "www.example.org"}, 403),
@@ -271,18 +271,11 @@ def test_protection_takes_a_project_away_from_front_servers_and_gives_it_back(
     assert desk.exposed == [1]
 
 
-def test_the_toolbar_takes_front_servers_out_of_the_way_too(
-    desk: Desk, two: tuple[str, str]
-) -> None:
-    desk.store.lay_out(desk.store.manifest(two[0]))
+def test_building_on_visits_is_turned_on_and_off(desk: Desk, two: tuple[str, str]) -> None:
     desk.sign_in()
     for on in ("yes", ""):
-        desk.post("/projects/1/switch", {"name": "toolbar", "on": on})
-        assert bool(Project.get_by_id(1).toolbar) is bool(on)
-    assert list((desk.store._root / "direct").iterdir()) == []
-    assert desk.exposed == [1]
-    desk.post("/projects/1/switch", {"name": "build_on_visit", "on": "yes"})
-    assert Project.get_by_id(1).build_on_visit
+        desk.post("/projects/1/switch", {"name": "build_on_visit", "on": on})
+        assert bool(Project.get_by_id(1).build_on_visit) is bool(on)
 
 
 def test_domains_are_claimed_shown_with_their_records_and_taken_away(
