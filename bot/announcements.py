@@ -11,13 +11,15 @@ import logging
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import redis
 
 from bot.errors import InvalidSetting
 from bot.models.database import Database
 from bot.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +43,12 @@ class Announcements:
 
     def announce(self) -> None:
         """Tell all processes. What cannot be told is noticed after `_LONGEST` seconds."""
+        from redis import RedisError
+
         self._count += 1  # ours, at once
         try:
             self._client.publish(_CHANNEL, b"")
-        except redis.RedisError as error:
+        except RedisError as error:
             logger.warning("a change could not be announced: %s", error)
 
     def version(self) -> int | None:
@@ -64,10 +68,12 @@ class Announcements:
                 self._process = os.getpid()
 
     def _listen(self) -> None:
+        from redis import RedisError
+
         while True:
             try:
                 self._hear()
-            except redis.RedisError as error:
+            except RedisError as error:
                 self._hears = False
                 logger.warning("announcements are not heard: %s", error)
                 time.sleep(_PAUSE)
@@ -86,7 +92,9 @@ class Announcements:
                 self._hears = True
 
     def _connection(self) -> redis.Redis:
-        return redis.Redis.from_url(
+        from redis import Redis
+
+        return Redis.from_url(
             self._url,
             socket_connect_timeout=_SECONDS,
             socket_timeout=_SECONDS,

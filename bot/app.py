@@ -30,11 +30,11 @@ from bot.storage.urls import open_store
 from bot.tasks import Tasks
 from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.routes import webhook_application
-from bot.worker import Outbox, Worker
 
 if TYPE_CHECKING:
     from bot.github.breaker import Breaker
     from bot.reconcile import Reconciler
+    from bot.worker import Outbox, Worker
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -283,6 +283,7 @@ def _worker(parts: Parts, outbox: Outbox | None) -> Worker:
     from bot.uploads.pipeline import UploadPipeline
     from bot.uploads.sources import Sources
     from bot.visits import Visits
+    from bot.worker import Worker
 
     settings, store = parts.settings, parts.store
     token_for = parts.client.token_for if parts.client is not None else lambda _project: None

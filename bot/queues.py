@@ -17,11 +17,6 @@ import msgspec
 from huey import Huey, RedisHuey, SqliteHuey
 from huey.registry import Message
 from huey.serializer import Serializer
-from redis import ConnectionPool
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from bot.errors import InvalidSetting
 
@@ -94,6 +89,12 @@ def _on_redis(url: str, name: str) -> RedisHuey:
 
     Connections are opened when they are needed, and again after Redis was restarted.
     """
+    from redis import ConnectionPool
+    from redis.backoff import ExponentialBackoff
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.retry import Retry
+
     try:
         pool = ConnectionPool.from_url(
             url,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bot.app import create_app
-from bot.observe import logs
+from bot import drivers
 from bot.settings import load
 
 _settings = load()
+with drivers.only_needed(_settings):
+    from bot.app import create_app
+    from bot.observe import logs
+
 logs.configure(_settings)
 application = create_app(_settings)

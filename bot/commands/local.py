@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 @explained
 def start() -> None:
     """Run web and worker on this machine, until Ctrl-C."""
-    from bot.local import supervisor
+    from bot import drivers
     from bot.settings import load
 
-    sys.exit(supervisor.run(load()))
+    settings = load()
+    with drivers.only_needed(settings):
+        from bot.local import supervisor
+
+    sys.exit(supervisor.run(settings))
 
 
 @click.command()
@@ -47,10 +51,14 @@ def stop() -> None:
 @explained
 def worker() -> None:
     """Run the worker alone: builds, and what GitHub is told."""
-    from bot import consumer
+    from bot import drivers
     from bot.settings import load
 
-    consumer.run(_logged(load()))
+    settings = _logged(load())
+    with drivers.only_needed(settings):
+        from bot import consumer
+
+    consumer.run(settings)
 
 
 @click.command()

@@ -25,13 +25,16 @@ _THREADS = 128
 
 def create_application(settings: Settings | None = None) -> Previews:
     """The WSGI application of one worker process."""
-    from bot.announcements import announce_changes
-    from bot.events import Bus
-    from bot.models.database import connect
-    from bot.serve.application import Previews
-    from bot.storage.urls import open_store
+    from bot import drivers
 
     chosen = settings or load()
+    with drivers.only_needed(chosen):
+        from bot.announcements import announce_changes
+        from bot.events import Bus
+        from bot.models.database import connect
+        from bot.serve.application import Previews
+        from bot.storage.urls import open_store
+
     announce_changes(chosen, connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS))
     return Previews(open_store(chosen.STORAGE_URL), chosen, Bus(), fallback=_nothing_else)
 
