@@ -118,9 +118,7 @@ class Worker:
             assert build is not None  # noqa: S101 (claimed in this transaction)
             self._bus.publish(BuildStarted(build.deployment_id, build_id))
         self.wake_outbox()
-        with carrying(
-            build=build_id, deployment=build.deployment_id, delivery=build.delivery
-        ):
+        with carrying(build=build_id, deployment=build.deployment_id, delivery=build.delivery):
             _Attempt(self, build).run()
         self.wake_outbox()
 
@@ -285,7 +283,8 @@ class _Attempt:
 
     def _succeed(self, built: Built, stages: Mapping[Stage, float]) -> None:
         worker = self._worker
-        for warning in rules_of(worker._store, built.manifest).warnings:
+        of_rules = rules_of(worker._store, built.manifest).warnings
+        for warning in of_rules:
             self._log.say(f"Warning: {warning}")
         self._log.say(f"Live at {worker._settings.deployment_url(self._key)}")
         files = (
@@ -295,6 +294,7 @@ class _Attempt:
         with self._database.write():
             if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
                 return
+            builds.warn(self._build.id, (*of_rules, *built.warnings))
             projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
         # Visible already: front servers that read files themselves get theirs a moment later.

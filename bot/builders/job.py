@@ -82,8 +82,9 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A published deployment, and the seconds that each stage took."""
+    """A published deployment, the seconds that each stage took, and what is amiss in it."""
 
     manifest: Manifest
     framework: str
     stages: dict[Stage, float]
+    warnings: tuple[str, ...] = ()

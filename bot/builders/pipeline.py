@@ -12,10 +12,11 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.builders import configured, output, publish
+from bot.builders.absolute_urls import AbsoluteUrls
 from bot.builders.cache import CacheScope
 from bot.builders.commands import Commands, assure_programs
 from bot.builders.install import Installer
@@ -196,8 +197,11 @@ class Pipeline:
                 shown = str(folder.relative_to(os.path.realpath(tree)))
                 control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
                 checked = output.check_folder(folder, self._limits, control.log)
-                files = publish.store_folder(self._store, self._gate(job).passing(checked))
-                return self._publish(files, plan, job, control, stages)
+                urls = AbsoluteUrls(job.base_path)
+                passing = urls.passing(self._gate(job).passing(checked))
+                files = publish.store_folder(self._store, passing)
+                warnings = urls.report(control.log)
+                return replace(self._publish(files, plan, job, control, stages), warnings=warnings)
 
     def _publish(
         self,

@@ -97,6 +97,7 @@ def _row(build: Build) -> dict[str, object]:
         "stages": json.loads(build.stages),
         "error_code": build.error_code,
         "error_message": build.error_message,
+        "warnings": json.loads(build.warnings or "[]"),
         "seconds": seconds,
         "created": _clock(build.created_at),
     }

@@ -8,7 +8,7 @@ from the answer `False`. Callers hold a transaction around everything that write
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.models import sql
@@ -59,6 +59,12 @@ def renew(build_id: str, worker: str) -> bool:
 
 def describe(build_id: str, framework: str) -> None:
     Build.update(framework=framework).where(Build.id == build_id).execute()
+
+
+def warn(build_id: str, warnings: Sequence[str]) -> None:
+    """Keep what is amiss in a build that is live all the same."""
+    if warnings:
+        Build.update(warnings=json.dumps(warnings)).where(Build.id == build_id).execute()
 
 
 def succeed(

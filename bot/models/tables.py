@@ -171,6 +171,7 @@ class Build(Table):
     stages = pw.TextField(default="{}")  # JSON: stage → seconds
     error_code = pw.TextField(default="")
     error_message = pw.TextField(default="")
+    warnings = pw.TextField(null=True)  # JSON: a list of texts
     # How often a worker has taken it up; our own faults are retried.
     attempts = pw.IntegerField(default=0)
     worker = pw.TextField(default="")

@@ -242,3 +242,21 @@ def test_the_demo_payload_is_what_the_parser_expects() -> None:
     event = parse("push", "application/json", json.dumps(push.payload(pushed)).encode())
     assert isinstance(event, Push)
     assert (event.repository, event.after, event.message) == ("_local/demo", "a" * 40, "m")
+
+
+def test_links_that_miss_the_base_path_are_listed_on_the_builds_page(
+    bot: Bot, browser: Browser, tmp_path: Path
+) -> None:
+    package = (
+        '{"name": "links", "scripts": {"build": "mkdir dist && cp page.html dist/index.html"}}'
+    )
+    page = '<!doctype html>\n<title>x</title>\n<a href="/about">About</a> <a href="here">x</a>\n'
+    files = {"package.json": package, "page.html": page}
+    sha = bot.push(files, tmp_path / "links", "links")
+    build = bot.ready(sha)
+    assert "Warning: index.html, line 3: /about" in bot.get(f"/builds/{build['id']}/log").text
+    browser.page.goto(f"{bot.url}/builds/{build['id']}")
+    listed = browser.page.locator(".warnings li").all_inner_texts()
+    assert listed[0].startswith("Links that begin with / and miss the base path: 1.")
+    assert listed[1:] == ["index.html, line 3: /about"]
+    assert browser.problems == []

@@ -128,6 +128,7 @@ class Build(Table):
     stages = pw.TextField(default="{}")
     error_code = pw.TextField(default="")
     error_message = pw.TextField(default="")
+    warnings = pw.TextField(null=True)
     attempts = pw.IntegerField(default=0)
     worker = pw.TextField(default="")
     delivery = pw.TextField(default="")
