@@ -12,7 +12,7 @@ import html
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -111,16 +111,14 @@ class LeakGate:
 
 def own_secrets(settings: Settings) -> dict[str, Secret]:
     """The bot's own, by the names of their settings."""
-    kept = {
-        "GITHUB_TOKEN": (settings.GITHUB_TOKEN,),
-        "GITHUB_APP_PRIVATE_KEY": (settings.GITHUB_APP_PRIVATE_KEY,),
-        "GITHUB_WEBHOOK_SECRET": settings.GITHUB_WEBHOOK_SECRET,
-        "SECRETS_KEY": settings.SECRETS_KEY,
-    }
     found = {}
-    for name, secrets in kept.items():
-        for number, secret in enumerate(secrets):
-            found[f"{name} ({number + 1})" if number else name] = secret
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        secrets = value if isinstance(value, tuple) else (value,)
+        for number, secret in enumerate(secrets, 1):
+            if isinstance(secret, Secret) and secret:
+                name = f"{setting.name} ({number})" if number > 1 else setting.name
+                found[name] = secret
     return found
 
 

@@ -110,10 +110,15 @@ def test_a_file_of_any_size_is_read_to_its_end(tmp_path: Path, size: int) -> Non
 def test_the_bots_own_secrets_are_guarded_by_the_names_of_their_settings(
     make_settings: Callable[..., Settings],
 ) -> None:
-    settings = make_settings(GITHUB_TOKEN="ghp_token", GITHUB_WEBHOOK_SECRET="new,old")
+    given = {"GITHUB_TOKEN": "ghp_token", "GITHUB_WEBHOOK_SECRET": "new,old"}
+    settings = make_settings(**given, GITHUB_CLIENT_SECRET="of-the-app", SECRETS_KEY="k")
     found = {name: secret.reveal() for name, secret in own_secrets(settings).items()}
     assert found["GITHUB_TOKEN"] == "ghp_token"
     assert found["GITHUB_WEBHOOK_SECRET (2)"] == "old"
+    assert set(found) == {
+        *("GITHUB_TOKEN", "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET (2)"),
+        *("GITHUB_CLIENT_SECRET", "SECRETS_KEY"),
+    }
 
 
 def test_forms_are_found_wherever_base64_begins() -> None:
