@@ -83,7 +83,7 @@ def publish(data: Path) -> None:
     """One deployment in store and database, laid out for front servers."""
     settings = load({"DATA_DIR": str(data)}, None)
     connect(settings.DATABASE_URL)
-    store = open_store(settings.STORAGE_URL)
+    store = open_store(settings)
     from bot.models.projects import connect_project
     from bot.models.tables import Deployment
 

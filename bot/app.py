@@ -61,7 +61,7 @@ def assemble(settings: Settings) -> Parts:
     return Parts(
         settings,
         database,
-        open_store(settings.STORAGE_URL),
+        open_store(settings),
         bus,
         client,
     )

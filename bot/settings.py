@@ -48,6 +48,7 @@ class Settings:
     DATABASE_CONNECTIONS: int
     QUEUE_URL: str
     STORAGE_URL: str
+    STORAGE_CACHE_SIZE: int
     GITHUB_SERVER_URL: str
     GITHUB_API_URL: str
     GITHUB_WEBHOOK_SECRET: tuple[Secret, ...]
@@ -260,7 +261,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DATABASE_CONNECTIONS", "10", _whole(2, 1000),
             "connections that one process opens to PostgreSQL at most"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
-    Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str, "where published files are kept"),
+    Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str,
+            "where published files are kept: `file://` or `s3://`"),
+    Setting("STORAGE_CACHE_SIZE", "2G", _size,
+            "disk of each machine for files out of an S3 store, in DATA_DIR/store-cache"),
     Setting("GITHUB_SERVER_URL", "https://github.com", _url,
             "repositories are cloned from `<server>/<owner>/<name>.git`"),
     Setting("GITHUB_API_URL", "https://api.github.com", _url, "GitHub's REST API"),

@@ -36,7 +36,7 @@ def create_application(settings: Settings | None = None) -> Previews:
         from bot.storage.urls import open_store
 
     announce_changes(chosen, connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS))
-    return Previews(open_store(chosen.STORAGE_URL), chosen, Bus(), fallback=_nothing_else)
+    return Previews(open_store(chosen), chosen, Bus(), fallback=_nothing_else)
 
 
 def _nothing_else(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

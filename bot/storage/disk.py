@@ -17,13 +17,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from bot.storage import front
+from bot.storage import disk_sweep, front
 from bot.storage.manifest import SUFFIXES, Manifest, decode, encode
-from bot.storage.store import NotPublished, StoreFault
+from bot.storage.store import Content, NotPublished, StoreFault
 
 # Contents up to this size are made in memory, and not written at all if they are there.
 _IN_MEMORY = 1 << 20
@@ -60,9 +60,17 @@ class DiskStore:
         """`path` as plain text: asked for with each file of each deployment."""
         return f"{self._objects}/{digest[:2]}/{digest[2:]}"
 
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """Files are linked in faster than threads are started."""
+        yield
+
+    def expect(self, deployment_id: str) -> None:
+        """Asking a disk costs microseconds."""
+
     def put_file(self, path: Path) -> tuple[str, int]:
         with _faults("cannot take a file"):
-            digest, size = _digest_of(path)
+            digest, size = digest_of(path)
             if not self._has(digest, size):
                 self._link_or_copy(path, self.path(digest))
                 self._note(digest)
@@ -101,12 +109,18 @@ class DiskStore:
             self._note(digest)
         return about.st_size
 
+    def missing(self, digests: Collection[str]) -> list[str]:
+        return [digest for digest in digests if self.size(digest) is None]
+
     def flush(self, digests: Collection[str]) -> None:
         with _faults("cannot be flushed"):
+            for digest in digests:
+                self._use(digest, os.stat(self._object(digest)))
             self._flush(set(digests))
 
     def publish(self, manifest: Manifest) -> None:
-        with _faults("cannot publish"):
+        with _faults("cannot publish"), disk_sweep.publishing(self._root):
+            self._assure(manifest)
             self._flush({entry.digest for entry in manifest.files.values()})
             descriptor, draft = tempfile.mkstemp(dir=self._incoming)
             with os.fdopen(descriptor, "wb") as file:
@@ -154,6 +168,39 @@ class DiskStore:
             self._manifest_path(deployment_id).unlink(missing_ok=True)
             self._remove_site(self._root / "sites" / deployment_id)
 
+    def deployments(self) -> Iterator[tuple[str, str, float]]:
+        with _faults("cannot be listed"):
+            yield from disk_sweep.deployments(self._root)
+
+    def contents(self) -> Iterator[Content]:
+        with _faults("cannot be listed"):
+            yield from disk_sweep.contents(self._root)
+
+    @contextlib.contextmanager
+    def sweeping(self) -> Iterator[Callable[[Sequence[Content]], int]]:
+        with _faults("cannot be swept"), disk_sweep.sweeping(self._root):
+            yield self._remove
+
+    def tidy(self) -> None:
+        with _faults("cannot be tidied"):
+            disk_sweep.tidy(self._root)
+
+    def _remove(self, contents: Sequence[Content]) -> int:
+        return disk_sweep.remove((self._object(content.digest), content) for content in contents)
+
+    def _assure(self, manifest: Manifest) -> None:
+        """Nothing is published that cannot be served; while it is looked at, nobody sweeps."""
+        for digest in set(manifest.digests()):
+            try:
+                os.stat(self._object(digest))
+            except FileNotFoundError:
+                raise StoreFault(f"The content {digest} is not in the store any more.") from None
+
+    def _use(self, digest: str, about: os.stat_result) -> None:
+        """Keep a content from being swept, though nothing may refer to it yet."""
+        if time.time() - about.st_atime > disk_sweep.OLD:
+            disk_sweep.renew(self._object(digest), about)
+
     def _remove_site(self, site: Path) -> None:
         if site.exists():
             doomed = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -167,9 +214,11 @@ class DiskStore:
     def _has(self, digest: str, size: int) -> bool:
         """Whether the content is there, whole: a power cut may have left an empty file."""
         try:
-            return os.stat(self._object(digest)).st_size == size
+            about = os.stat(self._object(digest))
         except FileNotFoundError:
             return False
+        self._use(digest, about)
+        return about.st_size == size
 
     def _draft(self, name: str) -> Path:
         return self._incoming / f"{name}.{os.getpid()}.{os.urandom(4).hex()}"
@@ -206,6 +255,7 @@ class DiskStore:
             os.chmod(draft, 0o444)
             with contextlib.suppress(PermissionError):
                 os.chown(draft, os.geteuid(), os.getegid())
+            disk_sweep.renew(str(draft), draft.stat())
             os.replace(draft, target)
         finally:
             # Renaming a link onto another link of the same file is a no-op that
@@ -244,7 +294,7 @@ class DiskStore:
         self._all_flushed = started
 
 
-def _digest_of(path: Path) -> tuple[str, int]:
+def digest_of(path: Path) -> tuple[str, int]:
     """(SHA-256, size). Small files are the many: each gets one read of just its size."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:

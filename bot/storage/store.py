@@ -8,7 +8,9 @@ that failed or was killed leaves nothing that a reader could see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -30,7 +32,29 @@ class StoreFault(SystemFault):
         super().__init__("store-fault", message)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A stored content: size in bytes, and how long nobody has stored it again, in seconds."""
+
+    digest: str
+    size: int
+    age: float
+
+
 class Store(Protocol):
+    def batch(self) -> AbstractContextManager[None]:
+        """Contents that this thread stores inside may be stored beside one another.
+
+        They need not be there before the block ends without an error, and files must stay
+        where they are until then. Raises what storing any of them raised.
+        """
+
+    def expect(self, deployment_id: str) -> None:
+        """Contents that this deployment has are about to be stored, or asked for, again.
+
+        May be left out: it saves a store that is far away from being asked for each.
+        """
+
     def put_file(self, path: Path) -> tuple[str, int]:
         """Store a regular file; answers (SHA-256 in hex, size in bytes).
 
@@ -47,14 +71,20 @@ class Store(Protocol):
     def size(self, digest: str) -> int | None:
         """The size of a content in bytes; `None`: it is not there."""
 
+    def missing(self, digests: Collection[str]) -> list[str]:
+        """Those whose contents are not there, in their order."""
+
     def flush(self, digests: Collection[str]) -> None:
-        """Make these contents durable, whichever process stored them.
+        """Make these contents durable, whichever process stored them, and stay for a while.
 
         Those that this process did not store must have been asked for by `size` before.
         """
 
     def publish(self, manifest: Manifest) -> None:
-        """Make a deployment visible, all at once. Replaces an earlier one of the same id."""
+        """Make a deployment visible, all at once. Replaces an earlier one of the same id.
+
+        Raises `StoreFault` where one of its contents is not there (any more).
+        """
 
     def manifest(self, deployment_id: str) -> Manifest:
         """Raises `NotPublished`."""
@@ -70,3 +100,19 @@ class Store(Protocol):
 
     def delete(self, deployment_id: str) -> None:
         """Take a deployment away. Contents that others may share stay."""
+
+    def deployments(self) -> Iterator[tuple[str, str, float]]:
+        """Every deployment's id, version and age (s); the version changes with its manifest."""
+
+    def contents(self) -> Iterator[Content]:
+        """Every content, in no special order; some of what comes and goes meanwhile."""
+
+    def sweeping(self) -> AbstractContextManager[Callable[[Sequence[Content]], int]]:
+        """While nobody can publish. Gives what deletes contents, and answers the bytes freed.
+
+        It must not be held for longer than a minute. A content that was stored again
+        meanwhile stays. Raises `StoreFault` where publishings leave no room for it.
+        """
+
+    def tidy(self) -> None:
+        """Remove what killed processes left half-done, a day ago or longer."""

@@ -56,7 +56,7 @@ class Stage:
 def stage(make_settings: Callable[..., Settings]) -> Iterator[Stage]:
     settings = make_settings(PORT=free_port(), DASHBOARD_PORT=free_port(), RATE_LIMIT=0)
     database: Database = connect(settings.DATABASE_URL)
-    deployer = Deployer(open_store(settings.STORAGE_URL))
+    deployer = Deployer(open_store(settings))
     earlier = deployer.deploy({"index.html": "earlier"}, sha=OTHER, environment="production")
     later = deployer.deploy({"index.html": PAGE}, sha=EVIL, environment="production")
     with database.write():

@@ -40,7 +40,7 @@ def test_sites_in_memory_are_bounded_and_the_least_recently_used_go_first(
     store: DiskStore, database: Database
 ) -> None:
     sites = Sites(store, by_key, Changes().version, TrafficBook(Bus()), largest=4000 * 10)
-    entry = Entry("0" * 64, 1, "text/plain")
+    entry = Entry(*store.put_bytes([b"x"]), "text/plain")
     for number in range(30):
         found = _found(number)
         store.publish(Manifest(deployment=found.deployment_id, files={"a": entry}))

@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     settings = load({"DATA_DIR": str(folder)}, None)
     database = connect(settings.DATABASE_URL)
-    deployer = Deployer(open_store(settings.STORAGE_URL))
+    deployer = Deployer(open_store(settings))
     deployment_id = deployer.deploy(FILES)
     add_variants(deployer.store, deployment_id)
     point_alias(deployer.project().id, AliasKind.BRANCH, "main", deployment_id)

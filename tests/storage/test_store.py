@@ -5,28 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bot.storage.disk import DiskStore
 from bot.storage.manifest import Entry, Manifest, decode, encode, media_type
-from bot.storage.store import NotPublished, Store
+from bot.storage.store import NotPublished, Store, StoreFault
 
 LARGE = os.urandom(1 << 16) * 40  # more than what is made in memory
-
-
-def disk(folder: Path) -> Store:
-    return DiskStore(folder / "artifacts")
-
-
-IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {"disk": disk}
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return IMPLEMENTATIONS[request.param](tmp_path)
 
 
 def sha256(content: bytes) -> str:
@@ -137,6 +124,112 @@ def test_a_deleted_deployment_is_gone_and_its_contents_stay(store: Store) -> Non
 
 def test_deleting_what_is_not_there_changes_nothing(store: Store) -> None:
     store.delete("dpl_none")
+
+
+def test_a_deployment_whose_content_is_not_there_is_not_published(store: Store) -> None:
+    manifest = Manifest(deployment="dpl_1", files={"a": Entry("0" * 64, 1, "text/plain")})
+    with pytest.raises(StoreFault, match="not in the store"):
+        store.publish(manifest)
+    with pytest.raises(NotPublished):
+        store.manifest("dpl_1")
+
+
+def test_a_batch_of_contents_is_there_when_it_ends(
+    store: Store, second: Store, tmp_path: Path
+) -> None:
+    contents = [b"%d" % number for number in range(150)]
+    with store.batch():
+        for number, content in enumerate(contents):
+            file = tmp_path / str(number)
+            file.write_bytes(content)
+            assert store.put_file(file) == (sha256(content), len(content))
+            store.put_bytes([content + b"!"])
+        large = store.put_bytes([LARGE])
+    for content in contents:
+        assert content_of(second, sha256(content)) == content
+        assert content_of(second, sha256(content + b"!")) == content + b"!"
+    assert content_of(second, large[0]) == LARGE
+
+
+def test_what_is_missing_is_told_in_order(store: Store) -> None:
+    kept, _ = store.put_bytes([b"kept"])
+    assert store.missing(["1" * 64, kept, "0" * 64]) == ["1" * 64, "0" * 64]
+    assert store.missing([]) == []
+
+
+def test_contents_are_read_from_anywhere(store: Store, second: Store) -> None:
+    digest, size = store.put_bytes([LARGE, LARGE])
+    for reader in (store, second, second):
+        with reader.open(digest) as file:
+            file.seek(size - 10)
+            assert file.read(100) == LARGE[-10:]
+            file.seek(1000)
+            assert file.read(5) == LARGE[1000:1005]
+            assert file.tell() == 1005
+
+
+def test_another_process_sees_what_was_published(store: Store, second: Store) -> None:
+    manifest = published(store, "dpl_1", {"index.html": b"<h1>"})
+    store.expect("dpl_1")
+    assert second.manifest("dpl_1") == manifest
+    second.delete("dpl_1")
+    with pytest.raises(NotPublished):
+        store.manifest("dpl_1")
+
+
+def test_all_that_is_stored_is_listed(store: Store, tmp_path: Path) -> None:
+    manifest = published(store, "dpl_1", {"index.html": b"<h1>", "a.css": b"a{}"})
+    file = tmp_path / "old"
+    file.write_bytes(b"built long ago")
+    os.utime(file, (0, 0))
+    store.put_file(file)
+    assert [found[0] for found in store.deployments()] == ["dpl_1"]
+    listed = {content.digest: content for content in store.contents()}
+    assert listed.keys() == {*manifest.digests(), sha256(b"built long ago")}
+    assert listed[sha256(b"<h1>")].size == 4
+    assert all(-5 < content.age < 60 for content in listed.values())
+
+
+def test_a_deployments_version_changes_when_it_is_published_again(store: Store) -> None:
+    published(store, "dpl_1", {"index.html": b"old"})
+    ((_, first, _),) = store.deployments()
+    published(store, "dpl_1", {"index.html": b"new"})
+    ((_, second, _),) = store.deployments()
+    assert first != second
+
+
+def test_a_sweep_deletes_contents(store: Store, second: Store) -> None:
+    digest, size = store.put_bytes([b"garbage"])
+    found = list(second.contents())
+    with second.sweeping() as remove:
+        assert remove(found) == size
+    assert store.missing([digest]) == [digest]
+
+
+def test_a_sweep_and_a_publishing_exclude_one_another(store: Store, second: Store) -> None:
+    digest, size = store.put_bytes([b"<h1>"])
+    manifest = Manifest(deployment="dpl_1", files={"a": Entry(digest, size, "text/html")})
+    publisher = threading.Thread(target=store.publish, args=(manifest,))
+    with second.sweeping():
+        publisher.start()
+        publisher.join(0.5)
+        assert publisher.is_alive()
+        with pytest.raises(NotPublished):
+            second.manifest("dpl_1")
+    publisher.join(30)
+    assert second.manifest("dpl_1") == manifest
+
+
+def test_what_was_swept_since_it_was_stored_is_not_published(store: Store, second: Store) -> None:
+    digest, size = store.put_bytes([b"<h1>"])
+    with second.sweeping() as remove:
+        remove(list(second.contents()))
+    manifest = Manifest(deployment="dpl_1", files={"a": Entry(digest, size, "text/html")})
+    with pytest.raises(StoreFault, match="not in the store"):
+        store.publish(manifest)
+    store.put_bytes([b"<h1>"])
+    store.publish(manifest)
+    assert content_of(second, digest) == b"<h1>"
 
 
 def test_many_threads_may_store_the_same_contents(store: Store) -> None:
