@@ -39,6 +39,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "whoami": "account",
         "tokens": "tokens",
         "users": "users",
+        "gc": "gc",
     },
     "The bot itself, on its own machine": {
         "start": "local",

@@ -22,6 +22,7 @@ from bot.api.v1 import (
     access,
     administration,
     builds,
+    collection,
     deployments,
     domains,
     members,
@@ -85,7 +86,9 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(deployments.blueprint(services, uploads))
     api.register_api(projects.blueprint(services))
     api.register_api(domains.blueprint(services))
-    for resource in (access, members, pull_requests, tokens, users, administration):
+    for resource in (
+        access, members, pull_requests, tokens, users, administration, collection,
+    ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:
         api.wsgi_app = ProxyFix(api.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]

@@ -157,6 +157,7 @@ OPERATIONS: dict[str, Case] = {
         "/api/v1/projects/octo/site/pulls/7/approve",
         {"sha": "d" * 40},
     ),
+    "POST /api/v1/gc": (lambda api: None, "/api/v1/gc", {}),
     "POST /api/v1/users": (lambda api: None, "/api/v1/users", {"login": "ann"}),
     "PATCH /api/v1/users/{login}": (user, "/api/v1/users/ann", {"role": "admin"}),
     "DELETE /api/v1/users/{login}": (user, "/api/v1/users/ann", None),
