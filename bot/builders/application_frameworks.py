@@ -123,6 +123,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://reactrouter.com/how-to/spa",
         packages=("@react-router/dev",),
         commands=(("react-router", "build"),),
+        node=((8, ">=22.22"),),
         outputs=("build/client",),
         spa=True,
         base_files=lambda project, base: {
@@ -148,6 +149,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://docs.solidjs.com/solid-start/reference/config/define-config",
         packages=("@solidjs/start",),
         commands=(("vinxi", "build"), ("vite", "build")),
+        node=((2, ">=24"),),
         outputs=(".output/public", "dist/client"),
         base_environment={"SERVER_BASE_URL": "{bare}"},
         server_only=_solid_start_needs_a_server,

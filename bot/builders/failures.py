@@ -19,7 +19,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "the lockfile.",
     ),
     (
-        r"ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES",
+        # As a warning (`npm warn ERESOLVE overriding …`) it is no cause of anything.
+        r"npm (?:ERR!|error) (?:code )?ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES",
         "Two packages want different versions of a third (a peer dependency): bring their "
         "versions in line, or put `legacy-peer-deps=true` into the repository's .npmrc.",
     ),
@@ -29,8 +30,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "in the repository (for Next.js: next/font/local).",
     ),
     (
-        r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN)|ECONNREFUSED|ENETUNREACH|Could not resolve host",
-        "The build wants a host that cannot be reached from here.",
+        r"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) (?P<host>[\w.-]+)|ECONNREFUSED|ENETUNREACH"
+        r"|Could not resolve host: (?P<name>[\w.-]+)",
+        "The build wants a host that cannot be reached from here{where}: keep what it fetches in "
+        "the repository or in a package, or ask the operator to allow it.",
     ),
     (
         r"ERR_OSSL_EVP_UNSUPPORTED|digital envelope routines::unsupported",
@@ -70,6 +73,7 @@ def explain(step: Step, exit_code: int, printed: str) -> tuple[str, str]:
     if exit_code == 137:
         return message, "It was killed, most likely because it needed too much memory."
     for pattern, hint in _HINTS:
-        if re.search(pattern, printed):
-            return message, hint
+        if found := re.search(pattern, printed):
+            host = next((h for h in found.groupdict().values() if h), "")
+            return message, hint.replace("{where}", f" ({host})" if host else "")
     return message, "The last lines of the log say why."

@@ -87,6 +87,7 @@ NODE_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://angular.dev/tools/cli/deployment#--base-href",
         packages=("@angular/cli",),
         commands=(("ng", "build"), ("ionic", "build")),
+        node=((20, ">=20.19"), (22, "^22.22.3 || ^24.15 || >=26")),
         outputs=_angular_outputs,
         spa=True,
         base_arguments=("--base-href={base}",),
@@ -168,6 +169,7 @@ NODE_FRAMEWORKS: tuple[Framework, ...] = (
         packages=("@stencil/core",),
         commands=(("stencil", "build"),),
         outputs=("www",),
+        spa=True,
     ),
     Framework(
         name="Create React App",

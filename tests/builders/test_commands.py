@@ -86,7 +86,10 @@ def test_a_good_ending_is_none(settings: Settings) -> None:
          "do not agree"),
         ("npm error code ERESOLVE\nnpm error ERESOLVE could not resolve", "peer dependency"),
         ("Failed to fetch `Inter` from Google Fonts.", "next/font/local"),
-        ("Error: getaddrinfo ENOTFOUND api.example.com", "cannot be reached"),
+        ("Error: getaddrinfo ENOTFOUND api.example.com", "cannot be reached from here (api.exam"),
+        ("npm warn ERESOLVE overriding peer dependency\nnpm error code 1\n"
+         "npm error getaddrinfo ENOTFOUND files.example.com", "(files.example.com)"),
+        ("connect ECONNREFUSED 127.0.0.1:9", "cannot be reached from here:"),
         ("Error: error:0308010C:digital envelope routines::unsupported", "openssl-legacy"),
         ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
          "max-old-space-size"),

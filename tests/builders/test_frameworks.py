@@ -167,7 +167,7 @@ CASES = [
          written=("preact.config.deploystack.js",),
          base_path="--config=preact.config.deploystack.js and preact.config.deploystack.js"),
     Case(name="Stencil", package="@stencil/core", script="stencil build",
-         steps=npm(), outputs=("www",),
+         steps=npm(), outputs=("www",), spa=True,
          base_path="there is no switch for it; links that begin with / are answered by the "
                    "page that they come from"),
     Case(name="Create React App", package="react-scripts", script="react-scripts build",

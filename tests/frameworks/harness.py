@@ -18,7 +18,8 @@ from tests.journeys.conftest import Bot, Browser
 
 _WAIT = 20_000  # ms
 # What asks for an icon asks for it at the top of the host, whatever a site says.
-_NO_PROBLEM = re.compile(r"/favicon\.(?:ico|svg)")
+# What was prefetched and not needed any more is given up by the page itself.
+_NO_PROBLEM = re.compile(r"/favicon\.(?:ico|svg)|net::ERR_ABORTED$")
 
 
 @dataclass(frozen=True, kw_only=True)
