@@ -130,7 +130,9 @@ class Reconciler:
         if branches is not None:
             for branch, known in known_heads.branches(project.id).items():
                 sha = branches.get(branch, "")
-                if sha != known:
+                # An answer without the production branch is no reason to end builds.
+                believed = bool(sha) or project.production_branch in branches
+                if sha != known and believed:
                     message = heads.message(sha) if sha else None
                     self._say(found, _pushed(project, branch, known, sha, message, heads.asked_at))
         proposals = heads.proposals()

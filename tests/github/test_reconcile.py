@@ -152,6 +152,15 @@ def test_a_branch_that_is_gone_ends_its_waiting_build(watch: Watch) -> None:
     assert Build.get_by_id(requested.build_id).status != BuildStatus.QUEUED
 
 
+def test_an_answer_without_any_branch_ends_no_build(watch: Watch) -> None:
+    with watch.database.write():
+        requested = deployments.request_build(watch.project, OLD, "main", "push", "production")
+    watch.answers({})
+    assert watch.run() == Found()
+    assert Build.get_by_id(requested.build_id).status == BuildStatus.QUEUED
+    assert not Ref.get(name="main").deleted
+
+
 def test_branches_that_were_never_pushed_to_since_are_left_alone(watch: Watch) -> None:
     watch.answers({"main": OLD, "ancient": NEW})
     assert watch.run() == Found()
