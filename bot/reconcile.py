@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from bot.errors import DeployStackError
 from bot.github.client import Client
-from bot.github.connect import EVENTS, webhook_url
+from bot.github.connect import EVENTS, hook_of, webhook_url
 from bot.github.history import Deliveries, Heads, Proposal
 from bot.models import heads as known_heads
 from bot.models import inbox
@@ -88,12 +88,11 @@ class Reconciler:
     def _hook(self, found: Found, project: Project) -> None:
         """The deliveries of a repository's own webhook, where we may see it."""
         if project.name not in self._hooks:
-            url = webhook_url(self._settings)
-            hooks = self._client.repository(project.name).get_hooks()
-            ours = next((hook.id for hook in hooks if hook.config.get("url") == url), None)
+            repository = self._client.repository(project.name)
+            ours = hook_of(repository, webhook_url(self._settings))
             if ours is None:
                 return
-            self._hooks[project.name] = ours
+            self._hooks[project.name] = ours.id
         self._deliveries(found, project.name)
 
     def _deliveries(self, found: Found, name: str) -> None:
@@ -126,15 +125,24 @@ class Reconciler:
 
     def _heads(self, found: Found, project: Project) -> None:
         heads = Heads(self._client.repository(project.name), self._etags)
+        self._compare_branches(found, project, heads)
+        self._compare_proposals(found, project, heads)
+        # Only now: what failed on the way has to be told again.
+        heads.remember()
+
+    def _compare_branches(self, found: Found, project: Project, heads: Heads) -> None:
         branches = heads.branches()
-        if branches is not None:
-            for branch, known in known_heads.branches(project.id).items():
-                sha = branches.get(branch, "")
-                # An answer without the production branch is no reason to end builds.
-                believed = bool(sha) or project.production_branch in branches
-                if sha != known and believed:
-                    message = heads.message(sha) if sha else None
-                    self._say(found, _pushed(project, branch, known, sha, message, heads.asked_at))
+        if branches is None:
+            return
+        for branch, known in known_heads.branches(project.id).items():
+            sha = branches.get(branch, "")
+            # An answer without the production branch is no reason to end builds.
+            believed = bool(sha) or project.production_branch in branches
+            if sha != known and believed:
+                message = heads.message(sha) if sha else None
+                self._say(found, _pushed(project, branch, known, sha, message, heads.asked_at))
+
+    def _compare_proposals(self, found: Found, project: Project, heads: Heads) -> None:
         proposals = heads.proposals()
         if proposals is None:
             return

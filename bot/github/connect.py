@@ -58,7 +58,7 @@ def connect_repository(client: Client, settings: Settings, repository: str) -> C
     }
     try:
         remote = client.repository(repository)
-        known = _known(remote, url)
+        known = hook_of(remote, url)
         hook = _changed(known, config) if known is not None else _created(remote, config)
     except GithubException as error:
         raise _explained(error, repository, url) from error
@@ -88,7 +88,8 @@ def _check(settings: Settings, repository: str) -> None:
             )
 
 
-def _known(repository: Repository, url: str) -> Hook | None:
+def hook_of(repository: Repository, url: str) -> Hook | None:
+    """The repository's webhook that leads to `url`."""
     return next((hook for hook in repository.get_hooks() if hook.config.get("url") == url), None)
 
 

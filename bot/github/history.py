@@ -83,8 +83,10 @@ class Heads:
     """
 
     def __init__(self, repository: Repository, etags: dict[str, str]) -> None:
+        """`etags` are those of earlier answers; `remember` adds these ones'."""
         self._repository = repository
         self._etags = etags
+        self._new: dict[str, str] = {}
         # GitHub's clock at the first answer, in ms: what is told of later is newer.
         self.asked_at = 0
 
@@ -97,6 +99,10 @@ class Heads:
         """Every open pull request; `None`: nothing has changed since they were asked for."""
         found = self._all("pulls", {"state": "open"})
         return None if found is None else [_proposal(one) for one in found]
+
+    def remember(self) -> None:
+        """What was answered has been dealt with, and need not be told again."""
+        self._etags.update(self._new)
 
     def message(self, sha: str) -> str:
         """A commit's message."""
@@ -124,7 +130,7 @@ class Heads:
             address, given = _next_page(headers), {}
             # Only a list of one page is known by the tag of its first.
             if len(found) < _PAGE and headers.get("etag"):
-                self._etags[first] = headers["etag"]
+                self._new[first] = headers["etag"]
         return found
 
 

@@ -255,6 +255,24 @@ def test_an_unchanged_list_costs_nothing(watch: Watch) -> None:
     assert watch.run() == Found()
 
 
+def test_what_failed_on_the_way_is_told_again(watch: Watch) -> None:
+    listed = [{"name": "main", "commit": {"sha": NEW}}]
+    watch.github.get(f"{API}/branches", json=listed, headers={"ETag": '"one"'})
+    watch.github.get(f"{API}/pulls", json=[])
+    watch.github.get(f"{API}/hooks", json=[])
+    failing = watch.github.get(f"{API}/commits/{NEW}", status=502, json={})
+    assert watch.run() == Found(unreachable=1)
+    watch.github.remove(failing)
+    watch.github.get(f"{API}/commits/{NEW}", json={"commit": {"message": "Say more"}})
+    assert watch.run() == Found(heads=1)
+    unconditional = [
+        call.request.headers.get("If-None-Match")
+        for call in watch.github.calls
+        if "/branches" in str(call.request.url)
+    ]
+    assert unconditional == [None, None]
+
+
 def test_a_project_that_cannot_be_asked_keeps_no_other_from_being_looked_at(watch: Watch) -> None:
     with watch.database.write():
         projects.connect_project(
