@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -58,6 +59,8 @@ class Traces:
 
     def __init__(self, bus: Bus, exporter: SpanExporter) -> None:
         self._ids = _Ids()
+        # Builds end in several threads; each root span takes its id from `_ids`.
+        self._starting = threading.Lock()
         resource = Resource.create({"service.name": "deploystack", "service.version": __version__})
         provider = TracerProvider(id_generator=self._ids, resource=resource)
         self._processor = BatchSpanProcessor(exporter)
@@ -75,19 +78,20 @@ class Traces:
         if build.completed_at is None:
             return
         deployment = build.deployment
-        self._ids.build = build.id
-        push = self._tracer.start_span(
-            "push",
-            kind=SpanKind.CONSUMER,
-            start_time=build.created_at * _MS,
-            attributes={
-                "deploystack.build": build.id,
-                "deploystack.deployment": deployment.id,
-                "deploystack.status": str(build.status),
-                "deploystack.framework": build.framework,
-                "vcs.ref.head.revision": deployment.sha or "",
-            },
-        )
+        with self._starting:
+            self._ids.build = build.id
+            push = self._tracer.start_span(
+                "push",
+                kind=SpanKind.CONSUMER,
+                start_time=build.created_at * _MS,
+                attributes={
+                    "deploystack.build": build.id,
+                    "deploystack.deployment": deployment.id,
+                    "deploystack.status": str(build.status),
+                    "deploystack.framework": build.framework,
+                    "vcs.ref.head.revision": deployment.sha or "",
+                },
+            )
         if build.status != BuildStatus.READY:
             push.set_status(Status(StatusCode.ERROR, build.error_code))
         begun = build.created_at * _MS

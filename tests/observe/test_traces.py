@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from bot.events import BuildCompleted, Bus
@@ -12,6 +16,35 @@ from bot.models.deployments import request_build
 from bot.models.projects import connect_project
 from bot.models.tables import Build
 from bot.observe.traces import Traces, trace_id
+
+
+def test_builds_that_end_together_have_a_trace_each(
+    database: Database, request: pytest.FixtureRequest
+) -> None:
+    # Threads take turns as often as they can.
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
+    with database.write():
+        project = connect_project(
+            "octo/site", production_branch="main", private=False, installation_id=None
+        )
+        asked = [
+            request_build(project, f"{number:040x}", "main", "push", "preview")
+            for number in range(400)
+        ]
+        Build.update(status="ready", completed_at=1).execute()
+    bus, exporter = Bus(), InMemorySpanExporter()
+    traces = Traces(bus, exporter)
+    with ThreadPoolExecutor(8) as pool:
+        for one in asked:
+            pool.submit(bus.publish, BuildCompleted(one.deployment_id, one.build_id))
+    traces.flush()
+    found = {
+        span.attributes["deploystack.build"]: span.context.trace_id
+        for span in exporter.get_finished_spans()
+        if span.attributes and span.context
+    }
+    assert found == {one.build_id: trace_id(one.build_id) for one in asked}
 
 
 def test_a_push_is_one_trace_with_a_span_for_each_stage(database: Database) -> None:
