@@ -8,9 +8,7 @@ Values come from the environment first, then from `.env` in the working folder.
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +19,21 @@ from dotenv import dotenv_values
 
 from bot.errors import InvalidSetting
 from bot.secret import Secret, kept_secret
+from bot.setting_values import (
+    boolean,
+    folder,
+    label_if_any,
+    networks,
+    one_of,
+    patterns,
+    private_key,
+    secrets,
+    size,
+    url,
+    url_if_any,
+    whole,
+    words,
+)
 
 # GitHub logins hold letters, digits and inner hyphens only, so no account can
 # ever own this name: repositories under it live in DATA_DIR/repositories.
@@ -145,196 +158,104 @@ class Setting:
     help: str
 
 
-def _boolean(text: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True}
-    known |= {"0": False, "false": False, "no": False, "off": False, "": False}
-    try:
-        return known[text.strip().lower()]
-    except KeyError:
-        raise ValueError(f"expected yes or no, got {text!r}") from None
-
-
-def _whole(minimum: int = 0, maximum: int | None = None) -> Callable[[str], int]:
-    def cast(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise ValueError(f"expected a whole number, got {text!r}") from None
-        if number < minimum or (maximum is not None and number > maximum):
-            upper = "" if maximum is None else f" and at most {maximum}"
-            raise ValueError(f"expected at least {minimum}{upper}, got {number}")
-        return number
-
-    return cast
-
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def _size(text: str) -> int:
-    """`512M` → bytes; K, M, G and T are powers of 1,024."""
-    cleaned = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = cleaned[-1:] if cleaned[-1:] in "KMGT" else ""
-    number = cleaned.removesuffix(unit) if unit else cleaned
-    if not number.isdecimal():
-        raise ValueError(f"expected a size such as 512M or 2G, got {text!r}")
-    return int(number) * _UNITS[unit]
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def cast(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}, got {text!r}")
-        return text
-
-    return cast
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ValueError(f"expected an address such as https://host, got {text!r}")
-    return text.rstrip("/")
-
-
-def _url_if_any(text: str) -> str:
-    return _url(text) if text else ""
-
-
-def _secrets(text: str) -> tuple[Secret, ...]:
-    found = tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
-    if len(found) > 2:
-        raise ValueError("expected one secret, or two while rotating")
-    return found
-
-
-def _private_key(text: str) -> Secret:
-    """The key's own text, or the path of the file that holds it."""
-    if not text or "PRIVATE KEY" in text:
-        return Secret(text.replace("\\n", "\n"))
-    try:
-        return Secret(Path(text).read_text())
-    except OSError as error:
-        raise ValueError(f"neither a PEM text nor a readable file: {error.strerror}") from None
-
-
-def _patterns(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(shlex.split(text))
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    try:
-        return tuple(str(ipaddress.IPv4Network(part)) for part in _patterns(text))
-    except ValueError as error:
-        raise ValueError(f"expected networks such as 10.1.0.0/16: {error}") from None
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().resolve()
-
-
 # "{DATA_DIR}", "{PORT}" and "{DASHBOARD_PORT}" in a default are filled from those settings.
 SETTINGS: tuple[Setting, ...] = (
-    Setting("ENVIRONMENT", "development", _one_of("development", "production"),
+    Setting("ENVIRONMENT", "development", one_of("development", "production"),
             "`production` refuses to start without a webhook secret"),
     Setting("HOST", "127.0.0.1", str, "address that the web process listens on"),
-    Setting("PORT", "8000", _whole(1, 65535), "port of webhooks, API and previews"),
-    Setting("WEB_WORKERS", "2", _whole(1, 64), "gunicorn worker processes"),
-    Setting("WEB_THREADS", "16", _whole(1, 256), "threads of each gunicorn worker"),
-    Setting("DATA_DIR", "./data", _folder, "database, queue, artifacts, mirrors, caches, logs"),
-    Setting("PUBLIC_URL", "http://localhost:{PORT}", _url, "how browsers reach this host"),
-    Setting("DASHBOARD_PORT", "8001", _whole(0, 65535),
+    Setting("PORT", "8000", whole(1, 65535), "port of webhooks, API and previews"),
+    Setting("WEB_WORKERS", "2", whole(1, 64), "gunicorn worker processes"),
+    Setting("WEB_THREADS", "16", whole(1, 256), "threads of each gunicorn worker"),
+    Setting("DATA_DIR", "./data", folder, "database, queue, artifacts, mirrors, caches, logs"),
+    Setting("PUBLIC_URL", "http://localhost:{PORT}", url, "how browsers reach this host"),
+    Setting("DASHBOARD_PORT", "8001", whole(0, 65535),
             "port of the dashboard, which shares no origin with previews; 0: none"),
-    Setting("DASHBOARD_URL", "http://dashboard.localhost:{DASHBOARD_PORT}", _url,
+    Setting("DASHBOARD_URL", "http://dashboard.localhost:{DASHBOARD_PORT}", url,
             "how browsers reach the dashboard: a host name of its own, with https in production"),
     Setting("PREVIEW_DOMAIN", "", str, "domain whose sub-domains are previews; empty: none"),
-    Setting("PREVIEW_PORT", "0", _whole(0, 65535),
+    Setting("PREVIEW_PORT", "0", whole(0, 65535),
             "port of the process that serves nothing but previews; 0: none"),
-    Setting("PREVIEW_WORKERS", "2", _whole(1, 64), "worker processes on PREVIEW_PORT"),
-    Setting("PREVIEW_CACHE_SIZE", "128M", _size,
+    Setting("PREVIEW_WORKERS", "2", whole(1, 64), "worker processes on PREVIEW_PORT"),
+    Setting("PREVIEW_CACHE_SIZE", "128M", size,
             "memory of one process for previews' manifests and small files"),
     Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
-    Setting("DATABASE_CONNECTIONS", "10", _whole(2, 1000),
+    Setting("DATABASE_CONNECTIONS", "10", whole(2, 1000),
             "connections that one process opens to PostgreSQL at most"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
     Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str,
             "where published files are kept: `file://` or `s3://`"),
-    Setting("STORAGE_CACHE_SIZE", "2G", _size,
+    Setting("STORAGE_CACHE_SIZE", "2G", size,
             "disk of each machine for files out of an S3 store, in DATA_DIR/store-cache"),
-    Setting("GITHUB_SERVER_URL", "https://github.com", _url,
+    Setting("GITHUB_SERVER_URL", "https://github.com", url,
             "repositories are cloned from `<server>/<owner>/<name>.git`"),
-    Setting("GITHUB_API_URL", "https://api.github.com", _url, "GitHub's REST API"),
-    Setting("GITHUB_WEBHOOK_SECRET", "", _secrets,
+    Setting("GITHUB_API_URL", "https://api.github.com", url, "GitHub's REST API"),
+    Setting("GITHUB_WEBHOOK_SECRET", "", secrets,
             "webhook secret; two, comma-separated, while rotating"),
     Setting("GITHUB_TOKEN", "", Secret, "personal access token; empty: nothing is posted"),
     Setting("GITHUB_APP_ID", "", str, "id of the GitHub App, instead of a token"),
-    Setting("GITHUB_APP_PRIVATE_KEY", "", _private_key, "the App's PEM key: text or path"),
+    Setting("GITHUB_APP_PRIVATE_KEY", "", private_key, "the App's PEM key: text or path"),
     Setting("GITHUB_CLIENT_ID", "", str,
             "client id of the GitHub App, for visitors who sign in with GitHub"),
     Setting("GITHUB_CLIENT_SECRET", "", Secret, "the App's client secret"),
-    Setting("GITHUB_COMMENTS", "yes", _boolean, "whether pull requests get a comment"),
-    Setting("RECONCILE_EVERY", "3600", _whole(),
+    Setting("GITHUB_COMMENTS", "yes", boolean, "whether pull requests get a comment"),
+    Setting("RECONCILE_EVERY", "3600", whole(),
             "seconds between looks at GitHub for what never arrived here; 0: none"),
-    Setting("FORK_APPROVAL_LABEL", "deploy", str.strip,
+    Setting("FORK_APPROVAL_LABEL", "deploy", label_if_any,
             "label by which a fork's commit is approved; `-`: none"),
-    Setting("ALLOWED_REPOSITORIES", "*", _patterns,
+    Setting("ALLOWED_REPOSITORIES", "*", patterns,
             "comma-separated patterns of `owner/name` that a signed push may connect"),
-    Setting("SANDBOX", "auto", _one_of("auto", "bubblewrap", "container", "process"),
+    Setting("SANDBOX", "auto", one_of("auto", "bubblewrap", "container", "process"),
             "how builds are confined; `auto`: bubblewrap where it works"),
-    Setting("SANDBOX_NETWORK", "auto", _one_of("auto", "public", "host"),
+    Setting("SANDBOX_NETWORK", "auto", one_of("auto", "public", "host"),
             "what builds can reach; `auto`: public addresses alone where that works"),
-    Setting("SANDBOX_ALLOWED_NETWORKS", "", _networks,
+    Setting("SANDBOX_ALLOWED_NETWORKS", "", networks,
             "private networks that builds may reach all the same, comma-separated"),
-    Setting("SANDBOX_ENGINE", "", _words,
+    Setting("SANDBOX_ENGINE", "", words,
             "container engine and its options; empty: podman or docker"),
     Setting("SANDBOX_IMAGE", "", str,
             "image of build containers; empty: this machine's own programs"),
-    Setting("SANDBOX_CONTAINER_OPTIONS", "", _words, "more options of build containers"),
-    Setting("BUILD_CONCURRENCY", "2", _whole(1, 64), "builds that one worker runs at a time"),
-    Setting("BUILD_NETWORK", "full", _one_of("full", "install-only", "none"),
+    Setting("SANDBOX_CONTAINER_OPTIONS", "", words, "more options of build containers"),
+    Setting("BUILD_CONCURRENCY", "2", whole(1, 64), "builds that one worker runs at a time"),
+    Setting("BUILD_NETWORK", "full", one_of("full", "install-only", "none"),
             "which commands of a build have a network: all, those that install, or none"),
-    Setting("BUILD_TIMEOUT", "1200", _whole(1), "seconds that a build may take"),
-    Setting("BUILD_MEMORY", "4G", _size, "memory that a build may use"),
-    Setting("BUILD_PROCESSES", "512", _whole(16), "processes and threads of a build"),
-    Setting("BUILD_DISK", "4G", _size, "disk that a build may fill"),
-    Setting("BUILD_LOG_SIZE", "4M", _size, "size at which a build's log is cut"),
-    Setting("SHARE_REGISTRY_CREDENTIALS", "no", _boolean,
+    Setting("BUILD_TIMEOUT", "1200", whole(1), "seconds that a build may take"),
+    Setting("BUILD_MEMORY", "4G", size, "memory that a build may use"),
+    Setting("BUILD_PROCESSES", "512", whole(16), "processes and threads of a build"),
+    Setting("BUILD_DISK", "4G", size, "disk that a build may fill"),
+    Setting("BUILD_LOG_SIZE", "4M", size, "size at which a build's log is cut"),
+    Setting("SHARE_REGISTRY_CREDENTIALS", "no", boolean,
             "whether installs see the passwords in the bot's own npm and pip configuration"),
-    Setting("CACHE_SIZE", "10G", _size,
+    Setting("CACHE_SIZE", "10G", size,
             "disk for dependencies, downloads and framework caches kept between builds"),
-    Setting("MAX_FILES", "20000", _whole(1), "files of one deployment"),
-    Setting("MAX_FILE_SIZE", "100M", _size, "size of one published file"),
-    Setting("MAX_DEPLOYMENT_SIZE", "1G", _size, "size of all files of one deployment"),
-    Setting("MAX_UPLOAD_SIZE", "1G", _size, "size of one uploaded archive"),
-    Setting("ALLOWED_GIT_HOSTS", "github.com,gitlab.com,bitbucket.org,codeberg.org", _patterns,
+    Setting("MAX_FILES", "20000", whole(1), "files of one deployment"),
+    Setting("MAX_FILE_SIZE", "100M", size, "size of one published file"),
+    Setting("MAX_DEPLOYMENT_SIZE", "1G", size, "size of all files of one deployment"),
+    Setting("MAX_UPLOAD_SIZE", "1G", size, "size of one uploaded archive"),
+    Setting("ALLOWED_GIT_HOSTS", "github.com,gitlab.com,bitbucket.org,codeberg.org", patterns,
             "hosts that `POST /deploy` may fetch repositories from; `*`: all public ones"),
-    Setting("SECRETS_KEY", "", _secrets,
+    Setting("SECRETS_KEY", "", secrets,
             "what projects' variables are encrypted with; `new,old` while rotating"),
-    Setting("RATE_LIMIT", "600", _whole(), "API requests a minute, by token or address; 0: any"),
-    Setting("DEPLOY_RATE_LIMIT", "60", _whole(),
+    Setting("RATE_LIMIT", "600", whole(), "API requests a minute, by token or address; 0: any"),
+    Setting("DEPLOY_RATE_LIMIT", "60", whole(),
             "deployments asked for in a minute, by token or address; 0: any"),
-    Setting("CONTENTS_RATE_LIMIT", "30000", _whole(),
+    Setting("CONTENTS_RATE_LIMIT", "30000", whole(),
             "files uploaded one by one in a minute, by token or address; 0: any"),
-    Setting("ADDRESS_RATE_LIMIT", "60000", _whole(),
+    Setting("ADDRESS_RATE_LIMIT", "60000", whole(),
             "API requests a minute from one address, by whichever tokens; 0: any"),
     Setting("CACHE_URL", "", str,
             "Redis for rate limits and for news of moved aliases; empty: each process"),
-    Setting("TRUSTED_PROXIES", "0", _whole(0, 16),
+    Setting("TRUSTED_PROXIES", "0", whole(0, 16),
             "front servers whose X-Forwarded-For says where a request comes from"),
-    Setting("DNS_SERVERS", "", _patterns,
+    Setting("DNS_SERVERS", "", patterns,
             "name servers that custom domains are looked up at; empty: this machine's own"),
-    Setting("WORK_DIR", "{DATA_DIR}/work", _folder, "where trees are checked out and built"),
-    Setting("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    Setting("WORK_DIR", "{DATA_DIR}/work", folder, "where trees are checked out and built"),
+    Setting("LOG_LEVEL", "INFO", one_of("DEBUG", "INFO", "WARNING", "ERROR"),
             "least severe message that is logged"),
-    Setting("LOG_FORMAT", "text", _one_of("text", "json"), "lines for people, or for machines"),
+    Setting("LOG_FORMAT", "text", one_of("text", "json"), "lines for people, or for machines"),
     Setting("METRICS_TOKEN", "", Secret, "bearer token of /metrics; empty: nothing is counted"),
-    Setting("METRICS_PORT", "0", _whole(0, 65535), "where a worker answers /metrics; 0: nowhere"),
+    Setting("METRICS_PORT", "0", whole(0, 65535), "where a worker answers /metrics; 0: nowhere"),
     Setting("SENTRY_DSN", "", Secret, "Sentry project that unexpected errors are reported to"),
-    Setting("OTLP_ENDPOINT", "", _url_if_any, "OpenTelemetry collector (OTLP over HTTP)"),
+    Setting("OTLP_ENDPOINT", "", url_if_any, "OpenTelemetry collector (OTLP over HTTP)"),
 )  # fmt: skip
 
 
@@ -347,7 +268,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".
     if dotenv is not None and dotenv.is_file():
         from_file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
         given = from_file | given
-    data_dir = str(_folder(given.get("DATA_DIR") or "./data"))
+    data_dir = str(folder(given.get("DATA_DIR") or "./data"))
     port = given.get("PORT") or "8000"
     values: dict[str, Any] = {}
     for setting in SETTINGS:

@@ -152,13 +152,12 @@ class Reporter:
         return bool(pull_request.open) and deployed is None
 
     def _waiting(self, pull_request: PullRequest) -> messages.Wait:
-        label = self._settings.FORK_APPROVAL_LABEL
         project_id, sha = pull_request.project_id, pull_request.head_sha
         return messages.Wait(
             project=pull_request.project.name,
             sha=sha,
             url=self._settings.PUBLIC_URL,
-            label=label if label != "-" else "",
+            label=self._settings.FORK_APPROVAL_LABEL,
             refusal=approvals.refusal(project_id, pull_request.number, sha),
         )
 

@@ -46,8 +46,7 @@ class Intake:
     def take(self, guid: str, name: str, digest: str, event: Event) -> Outcome:
         """Record a delivery and all that follows from it; durable when this returns."""
         settings = self._settings
-        label = settings.FORK_APPROVAL_LABEL if settings.FORK_APPROVAL_LABEL != "-" else ""
-        decision = decisions.decide(event, settings.allows, label)
+        decision = decisions.decide(event, settings.allows, settings.FORK_APPROVAL_LABEL)
         data = msgspec.json.encode(event).decode()
 
         def work() -> Outcome:
