@@ -10,8 +10,10 @@ import hmac
 import os
 from pathlib import Path
 
+from bot.errors import UserError
 from bot.models import audit, tokens, users
 from bot.models.database import Database
+from bot.models.tables import Token
 from bot.models.tokens import Scope
 from bot.settings import Settings
 
@@ -40,6 +42,19 @@ def make_another(database: Database, name: str) -> str:
 
 def path_of(settings: Settings) -> Path:
     return settings.DATA_DIR / "admin-token"
+
+
+def accept(secret: str, settings: Settings, database: Database) -> Token:
+    """The row of a token that is valid now; when the first one is used, its file goes.
+
+    Raises `UserError`: `unauthorized`.
+    """
+    token = tokens.find(secret, database)
+    if token is None:
+        raise UserError("unauthorized", "The token is not valid, or no longer.")
+    if token.last_used_at is None:
+        forget(settings, secret)
+    return token
 
 
 def forget(settings: Settings, secret: str) -> None:

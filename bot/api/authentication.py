@@ -13,7 +13,6 @@ from flask import Request
 
 from bot import first_token
 from bot.errors import UserError
-from bot.models import tokens
 from bot.models.database import Database
 from bot.models.rights import Caller, of_token
 from bot.models.tokens import Scope
@@ -28,12 +27,8 @@ def authenticate(request: Request, settings: Settings, database: Database) -> Ca
     """Raises `UserError`: `unauthorized`."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind:
-        token = tokens.find(secret.strip(), database) if kind.lower() == "bearer" else None
-        if token is None:
-            raise UserError("unauthorized", "The token is not valid, or no longer.")
-        if token.last_used_at is None:
-            first_token.forget(settings, secret.strip())
-        return of_token(token)
+        given = secret.strip() if kind.lower() == "bearer" else ""
+        return of_token(first_token.accept(given, settings, database))
     if is_local(request, settings):
         return Caller(name="this machine", scope=Scope.ADMIN, key="local")
     raise UserError(

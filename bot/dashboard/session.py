@@ -15,12 +15,12 @@ import hashlib
 import hmac
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, g, redirect, request
+from flask import Flask, Response, abort, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot import first_token
-from bot.errors import UserError
-from bot.models import audit, sessions, tokens
+from bot.cookies import only_cookie
+from bot.models import audit, sessions
 from bot.models.database import Database
 from bot.models.rights import Caller, of_token
 from bot.settings import Settings
@@ -62,7 +62,7 @@ class Sessions:
                 return self._elsewhere()
             if request.method not in _SAFE:
                 self._require_own_page()
-            secret = self._secret(request)
+            secret = only_cookie(request.headers.get("Cookie", ""), self._cookie)
             g.secret, g.caller = secret, self._caller(secret)
             if g.caller is None and request.endpoint not in {"pages.sign_in", "static"}:
                 return self._bounce() or redirect("/sign-in", 303)
@@ -82,11 +82,7 @@ class Sessions:
 
     def sign_in(self, token_secret: str) -> AnyResponse:
         """Begin a session by an API token. Raises `UserError`: `unauthorized`."""
-        token = tokens.find(token_secret.strip(), self._database)
-        if token is None:
-            raise UserError("unauthorized", "The token is not valid, or no longer.")
-        if token.last_used_at is None:
-            first_token.forget(self._settings, token_secret.strip())
+        token = first_token.accept(token_secret.strip(), self._settings, self._database)
         with self._database.write():
             secret = sessions.begin(token.id)
             audit.note(of_token(token).name, "dashboard.sign-in", token.id)
@@ -110,12 +106,6 @@ class Sessions:
             self._cookie, path="/", secure=self._secure, httponly=True, samesite="Strict"
         )
         return response
-
-    def _secret(self, asked: Request) -> str:
-        """The session's cookie; empty where there is none, or more than one."""
-        pairs = (part.strip().partition("=") for part in asked.headers.get("Cookie", "").split(";"))
-        found = [value for name, _, value in pairs if name == self._cookie]
-        return found[0] if len(found) == 1 else ""
 
     def _caller(self, secret: str) -> Caller | None:
         token = sessions.token_of(secret) if secret else None

@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
+from bot.cookies import only_cookie
 from bot.errors import DeployStackError, SystemFault, UserError
 from bot.models import access as accesses
 from bot.models.access import Access, AccessKind, access_of, is_signed, sign
@@ -58,7 +59,8 @@ def visitors_application(
             if step == "sign-in":
                 target, headers = flow.begin(query)
             elif step == "callback":
-                target, headers = flow.end(query, _state_cookie(environ))
+                nonce = only_cookie(environ.get("HTTP_COOKIE", ""), _COOKIE)
+                target, headers = flow.end(query, nonce)
             else:
                 raise UserError("not-found", "There is nothing here.")
         except DeployStackError as error:
@@ -221,10 +223,3 @@ def _decoded(payload: str) -> tuple[int, str, str]:
     except (binascii.Error, ValueError, TypeError):
         raise UserError("expired", "This sign-in leads nowhere.") from None
     return project_id, str(to), str(base)
-
-
-def _state_cookie(environ: dict[str, Any]) -> str:
-    """The nonce; empty where there is none, or more than one."""
-    pairs = (part.strip().partition("=") for part in environ.get("HTTP_COOKIE", "").split(";"))
-    found = [value for name, _, value in pairs if name == _COOKIE]
-    return found[0] if len(found) == 1 else ""
