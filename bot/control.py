@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from bot.errors import UserError
 from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
-from bot.models import access, approvals, audit, changes, deployments, projects
+from bot.models import access, approvals, audit, changes, deployments, domains, projects
 from bot.models.access import AccessKind
 from bot.models.database import Database
 from bot.models.deployments import Requested
 from bot.models.status import DeploymentStatus
-from bot.models.tables import Build, Deployment, Project
+from bot.models.tables import Build, Deployment, Domain, Project
 from bot.settings import Settings
 from bot.storage.store import Store
 
@@ -114,6 +114,35 @@ class Control:
             access.open_to_all(project.id)
             self._note(actor, "project.unprotect", project)
         self.expose(project.id)
+
+    def add_domain(self, actor: str, project: Project, name: str) -> Domain:
+        """Claim a domain, which is served once it is proven. Raises `UserError`."""
+        from bot.domains import check_name
+
+        check_name(name, self.settings)
+        with self.database.write():
+            claimed = domains.claim(project.id, name)
+            audit.note(actor, "domain.add", claimed.name, project=project.name)
+        return claimed
+
+    def verify_domain(self, actor: str, project: Project, name: str) -> Domain:
+        """Look for a domain's proof now. Raises `UserError`: `domain-not-found`."""
+        from bot.domains import DomainChecker
+
+        claimed = domains.find(project.id, name)
+        checked = DomainChecker(self.settings, self.database).check(claimed)
+        with self.database.write():
+            state = checked.state
+            audit.note(actor, "domain.verify", checked.name, project=project.name, state=state)
+        return checked
+
+    def remove_domain(self, actor: str, project: Project, name: str) -> bool:
+        """Take a domain away; `False`: the project has no such domain."""
+        with self.database.write():
+            released = domains.release(project.id, name)
+            if released:
+                audit.note(actor, "domain.remove", name.lower(), project=project.name)
+        return released
 
     def switch(self, actor: str, project: Project, name: str, on: bool) -> None:
         """Turn one of a project's switches on or off: `toolbar`, `build_on_visit`."""

@@ -9,9 +9,8 @@ from werkzeug.wrappers import Response
 
 from bot.control import Control
 from bot.dashboard.find import find_project
-from bot.domains import DomainChecker, check_name
 from bot.errors import UserError
-from bot.models import audit, deployments, domains
+from bot.models import deployments
 from bot.models.access import AccessKind
 from bot.models.tables import Build
 from bot.models.tokens import Scope
@@ -96,25 +95,17 @@ class Actions:
 
     def _add_domain(self, project_id: int) -> Response:
         project = find_project(project_id, Scope.ADMIN)
-        name = request.form.get("domain", "")
-        check_name(name, self._control.settings)
-        with self._control.database.write():
-            claimed = domains.claim(project_id, name)
-            audit.note(g.caller.name, "domain.add", claimed.name, project=project.name)
+        self._control.add_domain(g.caller.name, project, request.form.get("domain", ""))
         return _back(project_id)
 
     def _verify_domain(self, project_id: int) -> Response:
-        find_project(project_id, Scope.ADMIN)
-        claimed = domains.find(project_id, request.form.get("domain", ""))
-        DomainChecker(self._control.settings, self._control.database).check(claimed)
+        project = find_project(project_id, Scope.ADMIN)
+        self._control.verify_domain(g.caller.name, project, request.form.get("domain", ""))
         return _back(project_id)
 
     def _remove_domain(self, project_id: int) -> Response:
         project = find_project(project_id, Scope.ADMIN)
-        name = request.form.get("domain", "").lower()
-        with self._control.database.write():
-            if domains.release(project_id, name):
-                audit.note(g.caller.name, "domain.remove", name, project=project.name)
+        self._control.remove_domain(g.caller.name, project, request.form.get("domain", ""))
         return _back(project_id)
 
 

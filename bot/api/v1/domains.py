@@ -14,9 +14,9 @@ from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.v1 import find
 from bot.api.v1.schemas import DomainIn, ProjectPath, Time
-from bot.domains import DomainChecker, check_name, records
+from bot.domains import records
 from bot.errors import UserError
-from bot.models import audit, domains
+from bot.models import domains
 from bot.models.domains import DomainState
 from bot.models.tables import Domain, Project
 from bot.models.tokens import Scope
@@ -55,8 +55,7 @@ class DomainList(BaseModel):
 
 def blueprint(services: Services) -> APIBlueprint:
     api = APIBlueprint("domains", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="domains")])
-    settings, database = services.settings, services.database
-    checker = DomainChecker(settings, database)
+    settings, control = services.settings, services.control
 
     def shown(domain: Domain, project: Project) -> DomainOut:
         wanted = [
@@ -89,11 +88,8 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={201: OneDomain, 404: Problem, 409: Problem},
     )
     def add_domain(path: ProjectPath, body: DomainIn) -> Response:
-        check_name(body.domain, settings)
-        with database.write():
-            found = find.project(path.project_id, Scope.ADMIN)
-            claimed = domains.claim(found.id, body.domain)
-            audit.note(find.caller().name, "domain.add", claimed.name, project=found.name)
+        found = find.project(path.project_id, Scope.ADMIN)
+        claimed = control.add_domain(find.caller().name, found, body.domain)
         return answer(OneDomain(data=shown(claimed, found)), 201)
 
     @api.post(
@@ -103,15 +99,7 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def verify_domain(path: DomainPath) -> Response:
         found = find.project(path.project_id, Scope.ADMIN)
-        checked = checker.check(domains.find(found.id, path.domain))
-        with database.write():
-            audit.note(
-                find.caller().name,
-                "domain.verify",
-                checked.name,
-                project=found.name,
-                state=checked.state,
-            )
+        checked = control.verify_domain(find.caller().name, found, path.domain)
         return answer(OneDomain(data=shown(checked, found)))
 
     @api.delete(
@@ -120,12 +108,9 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={204: None, 404: Problem},
     )
     def remove_domain(path: DomainPath) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.ADMIN)
-            if not domains.release(found.id, path.domain):
-                raise UserError("domain-not-found", "The project has no such domain.")
-            name = path.domain.lower()
-            audit.note(find.caller().name, "domain.remove", name, project=found.name)
+        found = find.project(path.project_id, Scope.ADMIN)
+        if not control.remove_domain(find.caller().name, found, path.domain):
+            raise UserError("domain-not-found", "The project has no such domain.")
         return nothing()
 
     return api
