@@ -72,20 +72,26 @@ def create_app(settings: Settings) -> WsgiApplication:
     parts = assemble(settings)
     tasks = Tasks(settings)
 
-    def enqueue(build_ids: Sequence[str]) -> None:
-        tasks.woken(build_ids)
-        if parts.client is not None:
-            tasks.deliver()
-
-    dispatcher = Dispatcher(enqueue)
-    webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
-    site = create_site(parts)
-
     def tell() -> None:
         if parts.client is not None:
             tasks.deliver()
 
-    control = _control(parts, dispatcher.wake, tasks.expose, tell)
+    def enqueue(build_ids: Sequence[str]) -> None:
+        tasks.woken(build_ids)
+        tell()
+
+    dispatcher = Dispatcher(enqueue)
+    webhooks = webhook_application(settings, parts.database, parts.bus, dispatcher.wake)
+    site = create_site(parts)
+    control = Control(
+        settings,
+        parts.database,
+        parts.store,
+        parts.bus,
+        wake=dispatcher.wake,
+        expose=tasks.expose,
+        tell=tell,
+    )
     api = LateApplication(lambda: create_rest_api(parts, control))
 
     visitors = LateApplication(lambda: _visitors(settings))
@@ -115,17 +121,6 @@ def create_app(settings: Settings) -> WsgiApplication:
     others = metrics.timed(previews) if counts else previews
     dashboard = LateApplication(lambda: _dashboard(parts, control))
     return on_own_port(settings, dashboard, others)
-
-
-def _control(
-    parts: Parts,
-    wake: Callable[[Sequence[str]], None],
-    expose: Callable[[int], None],
-    tell: Callable[[], None],
-) -> Control:
-    return Control(
-        parts.settings, parts.database, parts.store, parts.bus, wake=wake, expose=expose, tell=tell
-    )
 
 
 def _visitors(settings: Settings) -> WsgiApplication:

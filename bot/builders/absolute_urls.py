@@ -77,14 +77,11 @@ class AbsoluteUrls:
 
 
 def _is_looked_at(path: str) -> bool:
-    return path.endswith((".html", ".htm", ".css", ".webmanifest")) or _is_manifest(path)
+    return path.endswith((".html", ".htm", ".css")) or _is_manifest(path)
 
 
 def _is_manifest(path: str) -> bool:
-    return path.endswith(".webmanifest") or path.rpartition("/")[2] in {
-        "manifest.json",
-        "site.webmanifest",
-    }
+    return path.endswith(".webmanifest") or path.rpartition("/")[2] == "manifest.json"
 
 
 def _urls(path: str, content: bytes) -> Iterator[tuple[int, bytes]]:

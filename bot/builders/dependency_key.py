@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,7 @@ def dependencies_of(
     install = plan.step("install")
     if not plan.restorable:
         return Dependencies(key="", scripts=scripts)
-    # An install may depend on variables, such as NODE_ENV. Those that differ in every
-    # build, such as the base path, are no project's own and no install's matter.
-    variables = tuple(sorted({**stored.around({}, plan.variables)}.items()))
-    facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
-    argv = install.argv if install else ()
-    _add(digest, "facts", repr((facts, variables, argv)).encode())
+    _add(digest, "facts", _facts(plan, toolchain, stored, install.argv if install else ()))
     locked = False
     for path in _relevant(tree):
         name = path.name
@@ -103,6 +98,17 @@ def dependencies_of(
     return Dependencies(key=digest.hexdigest(), scripts=scripts)
 
 
+def _facts(plan: Plan, toolchain: Toolchain, stored: Variables, argv: Sequence[str]) -> bytes:
+    """What an install depends on besides files.
+
+    Variables count, such as NODE_ENV; those that differ in every build, such as the base
+    path, are no project's own and no install's matter.
+    """
+    variables = sorted(stored.around({}, plan.variables).items())
+    own = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
+    return repr((own, variables, argv)).encode()
+
+
 def _of_python(root: Path, plan: Plan, toolchain: Toolchain, stored: Variables) -> Dependencies:
     """By the lists that the install reads; what it builds from sources is not kept."""
     nothing = Dependencies(key="", scripts=())
@@ -110,9 +116,7 @@ def _of_python(root: Path, plan: Plan, toolchain: Toolchain, stored: Variables) 
     words = [word for step in plan.steps if step.name == "install" for word in step.argv]
     if not plan.restorable or "." in words:
         return nothing
-    variables = tuple(sorted({**stored.around({}, plan.variables)}.items()))
-    facts = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
-    _add(digest, "facts", repr((facts, variables, words)).encode())
+    _add(digest, "facts", _facts(plan, toolchain, stored, words))
     waiting = [root / words[-1]] if "--requirement" in words else []
     seen: set[Path] = set()
     while waiting:

@@ -159,17 +159,16 @@ def pull_request(project_id: int, number: int) -> PullRequest | None:
 _WAITING = """
 SELECT p.id, p.name, r.number, r.head_sha, r.head_ref, r.moved_at
 FROM pull_requests r JOIN projects p ON p.id = r.project_id
-WHERE r.fork AND r.open
+WHERE r.fork AND r.open AND (r.project_id = ? OR ? = 0)
     AND NOT EXISTS (
         SELECT 1 FROM deployments d WHERE d.project_id = r.project_id AND d.sha = r.head_sha)
 ORDER BY r.moved_at DESC
 """
 
 
-def waiting(project_id: int | None = None) -> list[Waiting]:
-    """Open pull requests that wait for approval, of one project or of all, newest first."""
-    found = [Waiting(*row) for row in sql.rows(_WAITING)]
-    return [row for row in found if project_id is None or row.project_id == project_id]
+def waiting(project_id: int = 0) -> list[Waiting]:
+    """Open pull requests that wait for approval, of one project or of all (0), newest first."""
+    return [Waiting(*row) for row in sql.rows(_WAITING, project_id, project_id)]
 
 
 def _pull_request(project_id: int, number: int) -> PullRequest:

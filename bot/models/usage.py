@@ -37,7 +37,7 @@ _STORED = """
 SELECT SUM(size) FROM (
     SELECT DISTINCT f.digest, f.size FROM files f
     JOIN deployments d ON d.id = f.deployment_id
-    WHERE d.project_id = ? AND d.status <> 'deleted') AS contents
+    WHERE (d.project_id = ? OR ? = 0) AND d.status <> 'deleted') AS contents
 """
 _SERVED = """
 SELECT SUM(t.requests), SUM(t.size) FROM traffic t
@@ -46,24 +46,19 @@ WHERE d.project_id = ? AND t.hour >= ?
 """
 
 
-_STORED_BY_ALL = """
-SELECT COALESCE(SUM(size), 0) FROM (
-    SELECT DISTINCT f.digest, f.size FROM files f
-    JOIN deployments d ON d.id = f.deployment_id WHERE d.status <> 'deleted') AS contents
-"""
+def stored_bytes(project_id: int = 0) -> int:
+    """The contents of a project's deployments, or of all (0), each counted once.
 
-
-def stored_bytes() -> int:
-    """The contents of all deployments together, each counted once. Reads every file's row."""
-    found = sql.first(_STORED_BY_ALL)
-    return int(found[0]) if found else 0
+    Reads every file's row.
+    """
+    found = sql.first(_STORED, project_id, project_id)
+    return int(found[0] or 0) if found else 0
 
 
 def of_projects(since: int, project_id: int = 0) -> list[Usage]:
     """By project, since `since` (ms); `project_id` 0: of all projects."""
     found = []
     for row in sql.rows(_BUILDS, since, project_id, project_id):
-        stored = sql.first(_STORED, row[0])
         served = sql.first(_SERVED, row[0], since) or (0, 0)
         found.append(
             Usage(
@@ -72,7 +67,7 @@ def of_projects(since: int, project_id: int = 0) -> list[Usage]:
                 deployments=row[2],
                 builds=row[3],
                 build_seconds=round(float(row[4]), 3),
-                stored_bytes=int(stored[0] or 0) if stored else 0,
+                stored_bytes=stored_bytes(row[0]),
                 requests=int(served[0] or 0),
                 served_bytes=int(served[1] or 0),
             )
