@@ -279,15 +279,20 @@ def test_building_on_visits_is_turned_on_and_off(desk: Desk, two: tuple[str, str
 
 
 def test_domains_are_claimed_shown_with_their_records_and_taken_away(
-    desk: Desk, two: tuple[str, str]
+    desk: Desk, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # No name server is asked: none says anything.
+    monkeypatch.setattr("bot.domains.DomainChecker._look_up", lambda _self, _record: [])
     desk.sign_in()
     assert desk.post("/projects/1/domains", {"domain": "WWW.Example.org"}).status_code == 303
     text = desk.get("/projects/1").text
     assert Domain.get().proof in text
     assert "_deploystack.www.example.org" in text
     assert "own" in desk.post("/projects/1/domains", {"domain": "dashboard.localhost"}).text
+    desk.post("/projects/1/domains/verify", {"domain": "www.example.org"})
     desk.post("/projects/1/domains/remove", {"domain": "www.example.org"})
+    noted = [entry.action for entry in AuditEntry.select().order_by(AuditEntry.id)]
+    assert noted[-3:] == ["domain.add", "domain.verify", "domain.remove"]
     assert Domain.select().count() == 0
 
 
