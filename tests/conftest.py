@@ -11,6 +11,7 @@ import pytest
 from bot.models.database import Database, connect
 from bot.settings import Settings, load
 from tests.servers import Postgres, Redis, start_postgres, start_redis
+from tests.storage.s3_server import S3Server
 
 # These tests run on both databases; elsewhere SQLite stands for both.
 _ON_BOTH = (
@@ -63,6 +64,13 @@ def redis_url(redis_server: Redis) -> str:
     """An empty Redis."""
     redis_server.flush()
     return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

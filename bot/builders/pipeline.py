@@ -199,7 +199,7 @@ class Pipeline:
                 checked = output.check_folder(folder, self._limits, control.log)
                 urls = AbsoluteUrls(job.base_path)
                 passing = urls.passing(self._gate(job).passing(checked))
-                files = publish.store_folder(self._store, passing)
+                files = publish.store_folder(self._store, passing, job.previous)
                 warnings = urls.report(control.log)
                 return replace(self._publish(files, plan, job, control, stages), warnings=warnings)
 

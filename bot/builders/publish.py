@@ -20,12 +20,20 @@ from bot.storage.manifest import Entry, Manifest, media_type
 from bot.storage.store import NotPublished, Store
 
 
-def store_folder(store: Store, files: Iterable[tuple[str, Path]]) -> dict[str, Entry]:
-    """Store the files of an output folder, which are given up to the store."""
+def store_folder(
+    store: Store, files: Iterable[tuple[str, Path]], previous: str = ""
+) -> dict[str, Entry]:
+    """Store the files of an output folder, which are given up to the store.
+
+    `previous` is an earlier deployment that has many of them; empty: none.
+    """
     entries: dict[str, Entry] = {}
-    for path, file in files:
-        digest, size = store.put_file(file)
-        entries[path] = Entry(digest, size, media_type(path))
+    if previous:
+        store.expect(previous)
+    with store.batch():
+        for path, file in files:
+            digest, size = store.put_file(file)
+            entries[path] = Entry(digest, size, media_type(path))
     return entries
 
 
@@ -45,10 +53,11 @@ def store_blobs(
     }
     names = {blob.object_id: path for path, blob in files.items()}
     wanted = sorted({blob.object_id for blob in files.values()} - stored.keys())
-    for object_id, chunks in zip(wanted, reader.stream(wanted), strict=True):
-        read = gate.reading(names[object_id], chunks) if gate else chunks
-        digest, size = store.put_bytes(read)
-        stored[object_id] = Entry(digest, size, "", object_id)
+    with store.batch():
+        for object_id, chunks in zip(wanted, reader.stream(wanted), strict=True):
+            read = gate.reading(names[object_id], chunks) if gate else chunks
+            digest, size = store.put_bytes(read)
+            stored[object_id] = Entry(digest, size, "", object_id)
     return {
         path: Entry(found.digest, found.size, media_type(path), blob.object_id)
         for path, blob in files.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from bot.errors import UserError
-from bot.models import users
+from bot.models import sql, users
 from bot.models.addresses import slug
 from bot.models.deployments import Requested, queue_build
 from bot.models.ids import now
@@ -92,3 +92,15 @@ def is_known(deployment_id: str) -> bool:
         Deployment.id == deployment_id, Deployment.status != DeploymentStatus.DELETED
     )
     return bool(found.exists())
+
+
+_NEWEST_READY = """
+SELECT d.id FROM deployments d JOIN projects p ON p.id = d.project_id
+WHERE p.name = ? AND d.status = 'ready' ORDER BY d.created_at DESC LIMIT 1
+"""
+
+
+def newest_ready(project: str) -> str:
+    """Id of the newest live deployment of the project of this name; empty: none yet."""
+    found = sql.first(_NEWEST_READY, project)
+    return str(found[0]) if found is not None else ""

@@ -9,10 +9,12 @@ path means within a deployment (`site`, `rules`), nor of how answers are written
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl, urlsplit
 
+from bot.errors import SystemFault
 from bot.events import Bus
 from bot.models import coming
 from bot.models import resolve as queries
@@ -38,6 +40,8 @@ from bot.serve.visit import Visit
 from bot.serve.waiting import Waiting
 from bot.settings import Settings
 from bot.storage.store import Store
+
+logger = logging.getLogger(__name__)
 
 _NO_STORE = ("Cache-Control", "no-store")
 # A host given by its number is never a custom domain.
@@ -78,6 +82,15 @@ class Previews:
         self._waiting = Waiting(settings, look_for_commits)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._answer(environ, start_response)
+        except (SystemFault, FileNotFoundError) as fault:
+            # What is published is there: it can only not be read at this moment.
+            logger.error("%s cannot be answered: %r", environ.get("PATH_INFO"), fault)  # noqa: TRY400
+            body = pages.page("Unavailable", "This cannot be read just now. Try again in a moment.")
+            return page(environ, start_response, 503, body, [("Retry-After", "2")])
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
         if not path.isascii():
             path = decoded(path)

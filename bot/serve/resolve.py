@@ -7,6 +7,7 @@ deployment is still there. Keys that could not be served are asked for again eac
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -19,7 +20,9 @@ from bot.models.status import DeploymentStatus
 from bot.serve.rules import rules_of
 from bot.serve.site import Site
 from bot.serve.traffic import TrafficBook
-from bot.storage.store import NotPublished, Store
+from bot.storage.store import NotPublished, Store, StoreFault
+
+logger = logging.getLogger(__name__)
 
 _RECHECK = 1.0  # s
 # Variants come some seconds after a deployment goes live, or never.
@@ -123,7 +126,15 @@ class Sites:
         return True
 
     def _replace(self, kept: _Kept, found: Found) -> None:
-        site = self._compile(found)
+        try:
+            site = self._compile(found)
+        except StoreFault as fault:
+            if found != kept.site.found:
+                # It may be protected since: better no answer than the one of before.
+                self._forget(kept)
+                raise
+            logger.warning("%s is served as it is known: %s", found.deployment_id, fault)
+            return
         if site is not None:
             kept.site = site
 

@@ -31,7 +31,7 @@ from bot.storage.store import StoreFault
 
 CONNECTIONS = 32
 # Larger objects go up in parts, several at a time, read from the disk as they go.
-_PART = 16 << 20
+_PART = 8 << 20
 _TRANSFER = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=4)
 _ATTEMPTS = 6
 _NOT_THERE = {"404", "NoSuchKey", "NotFound"}

@@ -33,7 +33,7 @@ from bot.storage.sweep_guard import Permit, SweepGuard
 _IN_MEMORY = 1 << 20
 _SMALL = 256 << 10
 # Larger contents are given out as they come, and kept once they have come as a whole.
-_WAITED_FOR = 4 << 20
+_WAITED_FOR = 2 << 20
 _THREADS = 16
 # A content that no deployment may refer to is made young again before it is relied on.
 _OLD = 3600.0  # seconds
@@ -67,6 +67,8 @@ class S3Store:
             batch.abandon()
 
     def expect(self, deployment_id: str) -> None:
+        if not deployment_id:
+            return
         epoch = self._guard.epoch()
         with contextlib.suppress(NotPublished):
             manifest = self.manifest(deployment_id)

@@ -52,7 +52,8 @@ class Store(Protocol):
     def expect(self, deployment_id: str) -> None:
         """Contents that this deployment has are about to be stored, or asked for, again.
 
-        May be left out: it saves a store that is far away from being asked for each.
+        Empty, or one that is not there: nothing is expected. May be left out: it saves a
+        store that is far away from being asked for each.
         """
 
     def put_file(self, path: Path) -> tuple[str, int]:

@@ -77,7 +77,10 @@ def add_variants(store: Store, deployment_id: str, previous_id: str = "") -> Man
     if manifest.compressed:
         return None
     known = _variants_of(store, previous_id)
-    files = {path: _with_variants(store, entry, known) for path, entry in manifest.files.items()}
+    with store.batch():
+        files = {
+            path: _with_variants(store, entry, known) for path, entry in manifest.files.items()
+        }
     compressed = msgspec.structs.replace(manifest, files=files, compressed=True)
     try:
         store.manifest(deployment_id)  # it may have been deleted meanwhile

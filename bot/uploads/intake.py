@@ -129,11 +129,12 @@ class Uploads:
         """Those digests of a manifest whose contents are not in the store. Raises `UserError`."""
         self._check_names(files)
         wanted = dict.fromkeys(files.values())
-        return [digest for digest in wanted if self._store.size(digest) is None]
+        return self._store.missing(wanted)
 
     def take_files(self, files: Mapping[str, str], options: Options, authorise: Authorise) -> Taken:
         """Deploy files of the store: path → SHA-256. Raises `UserError`, `MissingFiles`."""
         name = self._checked(options, options.project or "site", authorise)
+        self._store.expect(uploads.newest_ready(name))
         if missing := self.missing(files):
             raise MissingFiles(missing)
         deployment_id = new_id("dpl")

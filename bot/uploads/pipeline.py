@@ -94,6 +94,11 @@ class UploadPipeline:
         folder = posixpath.normpath(posixpath.join(plan.root, plan.outputs[0]))
         prefix = "" if folder == "." else f"{folder}/"
         checked = output.Checked(self._limits)
+        self._store.expect(job.previous)
+        if self._store.missing(dict.fromkeys(tree.digests.values())):
+            raise UserError(
+                "source-gone", "What was uploaded is no longer kept.", "Upload it again."
+            )
         known = publish.entries_of(self._store, job.previous)
         gate = LeakGate({**own_secrets(self._settings), **job.variables.secret})
         looked_at = {entry.digest for entry in known.values()}

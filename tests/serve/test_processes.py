@@ -50,11 +50,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture(scope="module", params=["disk", "s3"])
+def storage(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The settings of the store that is served from."""
+    given: dict[str, str] = {}
+    if request.param == "s3":
+        given = request.getfixturevalue("s3_server").environ("served")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        yield given
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> Path:
     """A data folder with one deployment and one alias."""
     folder = tmp_path_factory.mktemp("data")
-    settings = load({"DATA_DIR": str(folder)}, None)
+    settings = load({"DATA_DIR": str(folder)} | storage, None)
     database = connect(settings.DATABASE_URL)
     deployer = Deployer(open_store(settings))
     deployment_id = deployer.deploy(FILES)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,6 @@ from bot.storage.store import Store
 from tests.storage.s3_server import S3Server
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    started = S3Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

@@ -43,8 +43,17 @@ class S3Server:
         urllib.request.urlopen(request, timeout=10).close()
         return f"s3://{name}/kept?endpoint={endpoint or self.url}&region=us-east-1"
 
+    def environ(self, name: str) -> dict[str, str]:
+        """The environment of a bot that keeps its files in a new bucket."""
+        return {
+            "STORAGE_URL": self.bucket(name),
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.kill()  # nothing of it is kept
         self._process.wait(20)
 
 
