@@ -6,11 +6,13 @@ configuration, as text: it is a program, which detection does not run.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 
 from bot.builders.framework import Framework
 from bot.builders.project import Project
-from bot.builders.wrapped_configuration import wrapping
+from bot.builders.wrapped_configuration import inserting, wrapping
 
 _VITE_CONFIGURATION = "vite.config.*"
 _TELL_NEXT = "https://nextjs.org/docs/app/guides/static-exports"
@@ -47,6 +49,32 @@ def _sveltekit_files(project: Project, base: str) -> Mapping[str, str]:
             "{ ...own, kit: { ...own.kit, paths: { ...(own.kit || {}).paths, base: {bare} } } }",
         )(project, base)
     return wrapping((_VITE_CONFIGURATION,), _SVELTEKIT_PLUGIN)(project, base)
+
+
+def _remix_files(project: Project, base: str) -> dict[str, str]:
+    """Its plugin's `basename` is the router's. https://remix.run/docs/en/main/file-conventions/vite-config"""
+    files = wrapping((_VITE_CONFIGURATION,), "{ ...own, base: {base} }")(project, base)
+    return {
+        n: inserting(t, r"\b(?:remix|vitePlugin)\(", "basename", base) for n, t in files.items()
+    }
+
+
+def _solid_start_files(project: Project, base: str) -> dict[str, str]:
+    """`defineConfig` makes an application of its options at once: no wrapping reaches them."""
+    path = project.first("app.config.*")
+    text = project.text(path)
+    changed = inserting(text, r"\bserver\s*:", "baseURL", base.rstrip("/"))
+    if changed == text:
+        server = f"server: {{ baseURL: {json.dumps(base.rstrip('/'))} }},"
+        changed = re.sub(r"(defineConfig\(\s*\{)", lambda m: f"{m[1]} {server}", text, count=1)
+    return {path: changed} if path else {}
+
+
+def _qwik_files(project: Project, base: str) -> dict[str, str]:
+    """https://qwik.dev/docs/qwikcity/#base-path : both the bundler and the router are told."""
+    files = wrapping((_VITE_CONFIGURATION,), "{ ...own, base: {base} }")(project, base)
+    call = r"\b(?:qwikCity|qwikRouter)\("
+    return {name: inserting(text, call, "basePathname", base) for name, text in files.items()}
 
 
 def _astro_needs_a_server(project: Project) -> bool:
@@ -140,7 +168,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         commands=(("remix", "vite:build"), ("remix", "build")),
         outputs=("build/client",),
         spa=True,
-        base_files=wrapping((_VITE_CONFIGURATION,), "{ ...own, base: {base} }"),
+        base_files=_remix_files,
         server_only=_remix_needs_a_server,
         static_hint="Use SPA mode (ssr: false): https://remix.run/docs/en/main/guides/spa-mode",
     ),
@@ -152,6 +180,7 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         node=((2, ">=24"),),
         outputs=(".output/public", "dist/client"),
         base_environment={"SERVER_BASE_URL": "{bare}"},
+        base_files=_solid_start_files,
         server_only=_solid_start_needs_a_server,
         static_hint="Set server: { preset: 'static' } in app.config.",
     ),
@@ -170,7 +199,8 @@ APPLICATION_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://qwik.dev/docs/guides/static-site-generation/",
         packages=("@builder.io/qwik-city", "@qwik.dev/router"),
         commands=(("qwik", "build"),),
-        outputs=("dist",),
+        outputs=("dist{base}", "dist"),
+        base_files=_qwik_files,
         server_only=_qwik_needs_a_server,
         static_hint="Add the static adapter: qwik add static",
     ),

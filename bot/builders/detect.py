@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from bot.builders import scripts
 from bot.builders.base_path import base_path_for
-from bot.builders.framework import Framework
+from bot.builders.framework import Framework, filled
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS, SERVERS
 from bot.builders.generators import sphinx_source
 from bot.builders.package_json import Package
@@ -215,7 +215,7 @@ def _node_plan(
         reason=reason,
         root=project.root,
         steps=steps,
-        outputs=_outputs(framework, project),
+        outputs=_below(base, _outputs(framework, project)),
         environment={**framework.environment, **way.environment},
         files=way.files,
         spa=framework.spa,
@@ -306,6 +306,11 @@ def _outputs(framework: Framework, project: Project) -> tuple[str, ...]:
     in_place = tuple(name for name in OUTPUTS if name in source)
     at_the_top = (".",) if project.has("index.html") else ()
     return (*(n for n in made if n not in source), *in_place, *at_the_top)
+
+
+def _below(base: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """With the base path filled in, for a framework that repeats it in its output folder."""
+    return tuple(dict.fromkeys(filled(name, base).rstrip("/") for name in outputs))
 
 
 def _manager_version(package: Package) -> str:

@@ -27,6 +27,7 @@ class Framework:
     How it learns its base path: in the `base_…` fields `{base}` is the base path
     (`/1a2b3c/`) and `{bare}` the same without its last slash. `base_arguments` go behind
     each command; `base_files` makes configuration that wraps the project's own;
+    `outputs` of Node frameworks may hold `{base}` too.
     `relative`: its output works anywhere, and needs nothing.
 
     `server_only`: where true, the project needs a server; `static_hint` says what to change.

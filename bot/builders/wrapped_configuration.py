@@ -58,6 +58,22 @@ def wrapping(
     return files
 
 
+def inserting(text: str, call: str, option: str, value: str) -> str:
+    """A program's text with one option more in the object that a call is given.
+
+    For plugins that keep their options to themselves. `call` is a pattern of what stands
+    before the object's brace, such as `remix\\(`; a call without an object gets one. The
+    project's own option, where it is a plain text, gives way.
+    """
+    given = f"{option}: {json.dumps(value)},"
+    own = re.compile(rf"\b{re.escape(option)}\s*:\s*(?:'[^']*'|\"[^\"]*\"|`[^`]*`)\s*,?")
+    text = own.sub("", text)
+    changed, count = re.subn(rf"({call}\s*\{{)", lambda m: f"{m[1]} {given}", text, count=1)
+    if count:
+        return changed
+    return re.sub(rf"({call})\s*\)", lambda m: f"{m[1]}{{ {given} }})", text, count=1)
+
+
 def _text(
     project: Project, path: str, loading: str, change: str, modern: bool | None = None
 ) -> str:

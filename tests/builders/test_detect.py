@@ -10,6 +10,7 @@ import pytest
 from bot.builders.detect import plan
 from bot.builders.plan import Plan
 from bot.builders.scripts import is_last_command
+from bot.builders.wrapped_configuration import inserting
 from bot.errors import UserError
 from tests.builders.conftest import MemoryTree
 
@@ -241,3 +242,17 @@ def test_a_newer_sveltekit_has_its_options_in_the_vite_configuration() -> None:
     found = plan_of({"build": "vite build"}, "@sveltejs/kit", vite__config__ts=text)
     assert sorted(found.files) == ["vite.config.own.ts", "vite.config.ts"]
     assert 'base: "/1a2b3c" }' in found.files["vite.config.ts"]
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("remix({ ssr: false })", 'remix({ basename: "/x/", ssr: false })'),
+        ("remix( {\n ssr: false })", 'remix( { basename: "/x/",\n ssr: false })'),
+        ("remix()", 'remix({ basename: "/x/", })'),
+        ("remix({ basename: '/app/', ssr: false })", 'remix({ basename: "/x/",  ssr: false })'),
+        ("other({ ssr: false })", "other({ ssr: false })"),
+    ],
+)
+def test_an_option_is_put_into_a_plugins_call(text: str, changed: str) -> None:
+    assert inserting(text, r"\bremix\(", "basename", "/x/") == changed

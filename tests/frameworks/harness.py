@@ -107,7 +107,7 @@ def _said(message: ConsoleMessage) -> str:
 
 
 def _shows(page: Page, text: str) -> None:
-    page.locator("h1", has_text=text).first.wait_for(timeout=_WAIT)
+    page.locator("h1:visible", has_text=text).first.wait_for(timeout=_WAIT)
 
 
 def _ended(urls: list[str], suffix: str) -> bool:
