@@ -5,10 +5,11 @@ The only place where projects' variables are decrypted, for the build alone that
 
 from __future__ import annotations
 
-from bot.builders.job import Job
+from bot.builders.job import Earlier, Job
 from bot.builders.variables import Variables
 from bot.errors import UserError
-from bot.models import variables
+from bot.models import outputs, variables
+from bot.models.status import AliasKind
 from bot.models.tables import Build, Deployment
 from bot.sealing import sealing_from
 from bot.settings import LOCAL_OWNER, Settings
@@ -36,7 +37,25 @@ def job_of(build: Build, previous: str, settings: Settings) -> Job:
         trusted=trusted,
         pull_request=0 if trusted else _pull_request(deployment.ref),
         variables=_opened(deployment, settings) if trusted else Variables(),
+        built=_commit_shown(deployment),
+        earlier=lambda fingerprint: _earlier(project.id, fingerprint),
+        fresh=bool(build.fresh),
     )
+
+
+def _commit_shown(deployment: Deployment) -> str:
+    """The commit of the page that the deployment's branch, or pull request, has now."""
+    kind, name = AliasKind.BRANCH, deployment.ref
+    if not deployment.trusted:
+        kind, name = AliasKind.PULL_REQUEST, str(_pull_request(deployment.ref))
+    return outputs.commit_shown(deployment.project_id, kind, name)
+
+
+def _earlier(project_id: int, fingerprint: str) -> Earlier | None:
+    found = outputs.of_fingerprint(project_id, fingerprint)
+    if found is None:
+        return None
+    return Earlier(deployment_id=found.deployment_id, sha=found.sha, tools=found.tools)
 
 
 def _opened(deployment: Deployment, settings: Settings) -> Variables:

@@ -62,8 +62,11 @@ class Control:
             self.bus.publish(BuildFailed(build.deployment_id, build.id))
         self.tell()
 
-    def retry(self, actor: str, build: Build) -> str:
-        """Build again what did not succeed; the new build's id. Raises `UserError`."""
+    def retry(self, actor: str, build: Build, *, fresh: bool = False) -> str:
+        """Build again what did not succeed; the new build's id. Raises `UserError`.
+
+        `fresh`: nothing of earlier builds is used, and no rule of the project's ignores it.
+        """
         deployment: Deployment = build.deployment
         if deployment.status in (DeploymentStatus.READY, DeploymentStatus.DELETED):
             raise UserError("conflict", f"The deployment is {deployment.status}.")
@@ -72,7 +75,7 @@ class Control:
 
             Sources(self.settings, self.store).read(deployment.id)  # raises where it is gone
         with self.database.write():
-            requested = deployments.retry_build(deployment.id)
+            requested = deployments.retry_build(deployment.id, fresh=fresh)
             if not requested.created:
                 raise UserError("conflict", "Another build of it is queued or running.")
             name = build.deployment.project.name

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.build_input import job_of
-from bot.builders.job import Built, Control, Job, Stage, Stopped
+from bot.builders.job import Built, Control, Ignored, Job, Stage, Stopped
 from bot.builders.leaks import own_secrets
 from bot.builders.log import FileLog
 from bot.errors import SystemFault, UserError
@@ -29,6 +29,7 @@ from bot.models import (
     deployments,
     inbox,
     outbox,
+    outputs,
     projects,
     sessions,
     traffic,
@@ -54,6 +55,7 @@ _STATUS_OF_STAGE = {
     Stage.CHECKOUT: BuildStatus.CLONING,
     Stage.INSTALL: BuildStatus.BUILDING,
     Stage.BUILD: BuildStatus.BUILDING,
+    Stage.REUSE: BuildStatus.PUBLISHING,
     Stage.PUBLISH: BuildStatus.PUBLISHING,
 }
 # How often a running build asks whether it is still wanted, and renews its lease.
@@ -229,6 +231,8 @@ class _Attempt:
             self._succeed(built, {Stage.QUEUE: self._waited} | built.stages)
         except Stopped:
             self._stop()
+        except Ignored as ignored:
+            self._ignore(str(ignored))
         except UserError as error:
             self._fail(error)
         except SystemFault as fault:
@@ -295,6 +299,8 @@ class _Attempt:
             if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
                 return
             builds.warn(self._build.id, (*of_rules, *built.warnings))
+            if (origin := built.origin) is not None:
+                outputs.remember(self._deployment.id, origin.fingerprint, origin.tools)
             projects.point_aliases(self._deployment.id)
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
         # Visible already: front servers that read files themselves get theirs a moment later.
@@ -316,6 +322,14 @@ class _Attempt:
         if self._worker._stopping.is_set():
             with self._database.write():
                 builds.hand_back(self._build.id, self._build.worker, uncounted=True)
+
+    def _ignore(self, reason: str) -> None:
+        """No failure: its branch keeps the page that it has."""
+        self._log.say(f"{reason[0].upper()}{reason[1:]}. The page stays as it is.")
+        held = (self._build.id, self._build.worker)
+        with self._database.write():
+            if builds.ignore(*held, reason, self._seconds()):
+                self._worker._bus.publish(BuildFailed(self._deployment.id, self._build.id))
 
     def _fail(self, error: UserError) -> None:
         self._log.say(f"Failed: {error.message}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot import events
-from bot.builders.job import Built, Control, Job, Stage, Stopped
+from bot.builders.job import Built, Control, Ignored, Job, Origin, Stage, Stopped
 from bot.errors import SystemFault, UserError
 from bot.events import Bus
 from bot.models import builds, deployments, inbox, outbox, projects
@@ -33,6 +33,7 @@ class Scripted:
         self.script: Callable[[Job, Control], None] = lambda _job, _control: None
         self.jobs: list[Job] = []
         self.tidied = 0
+        self.origin = Origin()
 
     def tidy(self) -> None:
         self.tidied += 1
@@ -42,7 +43,12 @@ class Scripted:
         self.script(job, control)
         files = {"index.html": Entry("0" * 64, 4, "text/html; charset=utf-8")}
         manifest = Manifest(deployment=job.deployment_id, files=files, created_at=now())
-        return Built(manifest=manifest, framework="Plain HTML", stages={Stage.FETCH: 0.5})
+        return Built(
+            manifest=manifest,
+            framework="Plain HTML",
+            stages={Stage.FETCH: 0.5},
+            origin=self.origin,
+        )
 
 
 class Workshop:
@@ -330,3 +336,70 @@ def test_a_lease_is_kept_while_the_build_runs(
     workshop.worker.build(workshop.build_id)
     assert renewed.is_set()
     assert workshop.build().status == BuildStatus.READY
+
+
+def test_a_commit_that_its_projects_rules_ignore_ends_neutral_and_moves_no_name(
+    workshop: Workshop, settings: Settings
+) -> None:
+    workshop.worker.build(workshop.build_id)
+    shown = Alias.get(Alias.kind == "branch").deployment_id
+    other = "c" * 40
+    with workshop.database.write():
+        projects.move_ref(workshop.project_id, "main", other, 2, SHA)
+    build_id = workshop.request(other)
+
+    def script(job: Job, control: Control) -> None:
+        assert job.built == SHA
+        raise Ignored("ignore.paths names all: not built")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(build_id)
+    build = deployments.find_build(build_id)
+    assert build is not None
+    assert (build.status, build.error_message) == (
+        BuildStatus.IGNORED,
+        "ignore.paths names all: not built",
+    )
+    assert build.deployment.status == DeploymentStatus.SKIPPED
+    assert {alias.deployment_id for alias in Alias.select()} == {shown}
+    assert (
+        "Ignore.paths names all: not built. The page stays"
+        in (settings.DATA_DIR / build.logs).read_text()
+    )
+    with workshop.database.write():
+        again = deployments.request_build(
+            workshop.project_id, other, "main", "pull_request", "preview"
+        )
+        assert (again.build_id, again.created, again.ready) == (build_id, False, False)
+        retried = deployments.retry_build(build.deployment_id, fresh=True)
+    workshop.pipeline.script = lambda _job, _control: None
+    workshop.worker.build(retried.build_id)
+    assert workshop.pipeline.jobs[-1].fresh
+    assert {alias.deployment_id for alias in Alias.select()} == {build.deployment_id}
+
+
+def test_an_ignored_preview_that_becomes_production_is_looked_at_again(workshop: Workshop) -> None:
+    other = "c" * 40
+    with workshop.database.write():
+        asked = deployments.request_build(workshop.project_id, other, "x", "push", "preview")
+
+    def script(job: Job, control: Control) -> None:
+        raise Ignored("x")
+
+    workshop.pipeline.script = script
+    workshop.worker.build(asked.build_id)
+    with workshop.database.write():
+        again = deployments.request_build(workshop.project_id, other, "main", "push", "production")
+    assert again.created
+    assert (again.deployment_id, again.build_id == asked.build_id) == (asked.deployment_id, False)
+
+
+def test_the_next_build_of_the_same_is_told_of_the_earlier_one(workshop: Workshop) -> None:
+    workshop.pipeline.origin = Origin(fingerprint="f", tools="node 22")
+    workshop.worker.build(workshop.build_id)
+    workshop.worker.build(workshop.request("c" * 40))
+    earlier = workshop.pipeline.jobs[-1].earlier
+    found = earlier("f")
+    assert found is not None
+    assert (found.sha, found.tools) == ("c" * 40, "node 22")
+    assert earlier("g") is None

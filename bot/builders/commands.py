@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.builders.failures import explain
 from bot.builders.job import Control, Job, Stopped
 from bot.builders.plan import Plan, Step
+from bot.builders.sandbox.account import hand_over
 from bot.builders.sandbox.runner import Command, Ending, Finished, Limits, Overlay, Runner
 from bot.builders.toolchain import Toolchain
 from bot.errors import UserError
@@ -57,6 +59,38 @@ class Commands:
             disk=settings.BUILD_DISK,
             log=settings.BUILD_LOG_SIZE,
         )
+
+    def ignores(self, plan: Plan, job: Job, changed: Sequence[str]) -> bool:
+        """Whether the project's own command says, by ending with 0, not to build.
+
+        It finds what changed since the branch's page in the file $CHANGED_FILES, a path a line.
+        """
+        tree, home = self._work / "tree", self._work / "home"
+        home.mkdir(exist_ok=True)
+        listed = self._work / "changed-files"
+        listed.write_bytes(b"".join(os.fsencode(path) + b"\n" for path in changed))
+        listed.chmod(0o644)
+        environment = build_environment(plan, Toolchain(), job, home)
+        hand_over(tree)
+        command = Command(
+            argv=plan.ignore_command,
+            folder=tree / plan.root,
+            environment={
+                **environment,
+                "CHANGED_FILES": str(listed),
+                "PREVIOUS_COMMIT_SHA": job.built,
+            },
+            writable=(tree, home),
+            readable=(listed,),
+            network=False,
+        )
+        self._control.log.say(f"$ {' '.join(plan.ignore_command)}")
+        finished = self._runner.run(
+            command, self.limits(), self._control.log.write, self._control.cancelled
+        )
+        if finished.ending is Ending.CANCELLED:
+            raise Stopped
+        return finished.succeeded
 
     def build(
         self, plan: Plan, toolchain: Toolchain, job: Job, overlays: tuple[Overlay, ...] = ()
@@ -142,13 +176,15 @@ def check(step: Step, finished: Finished, printed: bytes, settings: Settings) ->
         raise UserError(
             "timed-out",
             f"{shown} was ended when the build had taken {settings.BUILD_TIMEOUT} s.",
-            "Does it wait for input, or start a server? BUILD_TIMEOUT is the operator's limit.",
+            "Does it wait for input, or start a server? The limit is the operator's "
+            "BUILD_TIMEOUT, or limits.time of deploystack.toml where that is less.",
         )
     if ending is Ending.OUT_OF_MEMORY:
         raise UserError(
             "out-of-memory",
             f"{shown} needed more than {settings.BUILD_MEMORY >> 20} MB of memory.",
-            "Build with less at a time, or ask the operator to raise BUILD_MEMORY.",
+            "Build with less at a time, raise limits.memory in deploystack.toml if it is set, or "
+            "ask the operator to raise BUILD_MEMORY.",
         )
     if ending is Ending.DISK_FULL:
         raise UserError(

@@ -7,17 +7,18 @@ It is in charge of what the file may say. It is not in charge of what follows fr
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from bot.builders.configuration_keys import NAME, Context, File
+from bot.builders.configuration_keys import NAME, Common, Context, File
 from bot.builders.toml_lines import KeyPath, lines_of
 from bot.builders.tree import Tree
 from bot.errors import UserError
@@ -29,6 +30,13 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = frozenset(
     {"BASE_PATH", "COMMIT_REF", "COMMIT_SHA", "CONTEXT", "DEPLOYSTACK", "HOME", "PATH", "TMPDIR"}
 )
+# The contexts that every build has one of; all others are patterns of branches.
+CONTEXTS = frozenset({"production", "preview"})
+_PATTERNS = {
+    "memory": "expected a size, such as 512M or 2G",
+    "name": "a project's name has up to 32 small letters, digits and hyphens",
+    "output": "expected a size, such as 512M or 2G",
+}
 _KINDS = {
     "array": "a list",
     "bool": "true or false",
@@ -44,11 +52,17 @@ _KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What a project's deploystack.toml says; without one, nothing: all defaults."""
+    """What deploystack.toml says of one project; without a file, nothing: all defaults.
 
-    file: File = field(default_factory=File)
+    `text` is the file as serving is to read it. Of a project that is one of several, `place`
+    is where its table stands, and `own` are the keys that stand there.
+    """
+
+    file: Common = field(default_factory=File)
     text: str = ""
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    place: KeyPath = ()
+    own: frozenset[KeyPath] = frozenset()
 
     @property
     def root(self) -> str:
@@ -57,21 +71,34 @@ class Configuration:
     @property
     def serves(self) -> bool:
         """Whether it holds anything that `bot.serve.rules` is to read."""
-        switches = {path[1] for path in self.lines if path[0] == "serve" and len(path) > 1}
+        switches = {path[1] for path in self.lines if path[:1] == ("serve",) and len(path) > 1}
         return bool(self.file.redirects or self.file.headers or switches - {"spa"})
 
-    def environment(self, context: str) -> Mapping[str, str]:
-        """The variables of a context; of one that the file cannot name, none."""
-        found = getattr(self.file.context, context, None)
-        return found.environment if isinstance(found, Context) else {}
+    def contexts(self, context: str, branch: str = "") -> list[str]:
+        """The names of the contexts that count, those that decide last."""
+        patterns = (name for name in self.file.context if name not in CONTEXTS)
+        fitting = [name for name in patterns if branch and fnmatch.fnmatchcase(branch, name)]
+        return [*([context] if context in self.file.context else []), *fitting]
+
+    def environment(self, context: str, branch: str = "") -> Mapping[str, str]:
+        """The variables of a build of `production` or `preview`, and of its branch's patterns."""
+        found: dict[str, str] = {}
+        for name in self.contexts(context, branch):
+            found |= self.file.context[name].environment
+        return found
 
     def error(self, path: KeyPath, problem: str, hint: str = DOCUMENT) -> UserError:
-        """A complaint about one key."""
-        return _error(self.lines, path, problem, hint)
+        """A complaint about one key, where it stands."""
+        inherited = path in self.lines and path not in self.own
+        shown = path if inherited else (*self.place, *path)
+        return _error({**self.lines, shown: self.lines.get(path, 0)}, shown, problem, hint)
 
 
 def read_configuration(tree: Tree) -> Configuration:
-    """The configuration at the top of a tree. Raises `UserError` `invalid-configuration`."""
+    """The configuration at the top of a tree: of all its projects together.
+
+    Raises `UserError` `invalid-configuration`.
+    """
     if NAME not in tree.files:
         return Configuration()
     content = tree.read(NAME)
@@ -98,13 +125,30 @@ def parse(text: str) -> Configuration:
     except msgspec.ValidationError as error:
         raise _explained(str(error), content, lines) from None
     configuration = Configuration(file=file, text=text, lines=lines)
-    _check_folder(configuration, ("root",), file.root, "the repository")
-    if file.build.output is not UNSET:
-        _check_folder(configuration, ("build", "output"), file.build.output, "`root`")
-    for context in ("production", "preview"):
-        for name, value in configuration.environment(context).items():
-            _check_variable(configuration, ("context", context, "environment", name), name, value)
+    _check(configuration, (), file)
+    names: set[str] = set()
+    for number, part in enumerate(file.projects):
+        if part.name in names:
+            path = ("projects", number, "name")
+            raise configuration.error(path, f"another project is called {part.name!r} already")
+        names.add(part.name)
+        _check(configuration, ("projects", number), part)
     return configuration
+
+
+def _check(configuration: Configuration, place: KeyPath, table: Common) -> None:
+    """What the types do not say of the file's top, or of one of its projects."""
+    _check_folder(configuration, (*place, "root"), table.root, "the repository")
+    if table.build.output is not UNSET:
+        _check_folder(configuration, (*place, "build", "output"), table.build.output, "`root`")
+    for context, held in table.context.items():
+        meant = nearest(context, CONTEXTS, likeness=0.85)
+        if meant and context != meant:
+            problem = f"is neither a context nor a pattern; did you mean `{meant}`?"
+            raise configuration.error((*place, "context", context), problem)
+        for name, value in held.environment.items():
+            path = (*place, "context", context, "environment", name)
+            _check_variable(configuration, path, name, value)
 
 
 def nearest(wanted: str, known: Iterable[str], likeness: float = 0.6) -> str:
@@ -122,9 +166,30 @@ def _refuse_unknown_keys(
         if key not in fields:
             problem = f"there is no such key{_suggestion(key, path, list(fields))}"
             raise _error(lines, (*path, key), problem)
-        kind = fields[key]
-        if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, Mapping):
-            _refuse_unknown_keys(value, kind, (*path, key), lines)
+        for inner, held, kind in _tables_in(value, fields[key]):
+            _refuse_unknown_keys(held, kind, (*path, key, *inner), lines)
+
+
+def _tables_in(value: Any, kind: Any) -> Iterator[tuple[KeyPath, Mapping[str, Any], type[Struct]]]:
+    """The tables that a key holds, each with its way from there and its type."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is dict and isinstance(value, Mapping):
+        rows: Iterable[tuple[str | int, Any]] = value.items()
+    elif get_origin(kind) is list and isinstance(value, list):
+        rows = enumerate(value)
+    elif isinstance(value, Mapping) and _is_table(kind):
+        yield (), value, kind
+        return
+    else:
+        return
+    for name, held in rows:
+        if isinstance(held, Mapping) and _is_table(get_args(kind)[-1]):
+            yield (name,), held, get_args(kind)[-1]
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def _suggestion(key: str, path: KeyPath, beside: list[str]) -> str:
@@ -132,7 +197,7 @@ def _suggestion(key: str, path: KeyPath, beside: list[str]) -> str:
     if found := nearest(key, beside):
         return f"; did you mean `{_shown((*path, found))}`?"
     everywhere = _known_keys(File, "")
-    last = {name.rpartition(".")[2]: name for name in everywhere}
+    last = {name.rpartition(".")[2]: name for name in reversed(everywhere)}
     if found := nearest(key, last, likeness=0.8):
         return f"; did you mean `{last[found]}`?"
     return f"; known here are {', '.join(beside)}"
@@ -155,15 +220,24 @@ def _explained(problem: str, content: Mapping[str, Any], lines: Mapping[KeyPath,
     for name, number in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", place):
         part: str | int = name
         if number == "...":  # msgspec names no key of a table that may hold any
-            part = next(key for key, held in value.items() if not isinstance(held, str))
+            kind: Any = Context if path[-1:] == ("context",) else str
+            part = next(key for key, held in value.items() if not _is_a(held, kind))
         elif number:
             part = int(number)
         path, value = (*path, part), value[part]
     if said.startswith("Invalid enum value"):
         words = ", ".join(_choices(path))
         return _error(lines, path, f"expected one of {words}, got {value!r}")
-    if "length" in said:
+    if "length >=" in said:
         return _error(lines, path, "must not be empty")
+    if "length <=" in said:
+        return _error(lines, path, f"there may be {said.rpartition(' ')[2]} at most")
+    if missing := re.search(r"missing required field `(\w+)`", said):
+        return _error(lines, path, f"the key `{missing[1]}` is missing")
+    if "matching regex" in said:
+        return _error(lines, path, _PATTERNS[str(path[-1])])
+    if smallest := re.search(r">= (\d+)", said):
+        return _error(lines, path, f"must be at least {smallest[1]}")
     kinds = re.search(r"Expected `([^`]+)`, got `([^`]+)`", said)
     if kinds is None:
         return _error(lines, path, said)
@@ -173,10 +247,18 @@ def _explained(problem: str, content: Mapping[str, Any], lines: Mapping[KeyPath,
 
 def _choices(path: KeyPath) -> tuple[str, ...]:
     """The words that a key takes, where it takes no others."""
-    kind: Any = File
-    for part in path:
+    kind: Any = Common
+    for part in path[2:] if path[0] == "projects" else path:
         kind = get_type_hints(kind)[str(part)]
     return get_args(kind)
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _check_folder(configuration: Configuration, path: KeyPath, folder: str, within: str) -> None:

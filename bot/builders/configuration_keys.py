@@ -19,6 +19,9 @@ PLAIN = "Plain HTML"
 FRAMEWORK_NAMES = tuple(
     dict.fromkeys((*(row.name for row in (*NODE_FRAMEWORKS, *GENERATORS)), PLAIN))
 )
+# A size as the operator's settings write it.
+SIZE = r"^[1-9][0-9]*[KMG]?$"
+MOST_PROJECTS = 20
 _COMMAND = "Split into words as a shell would; run by `sh -c` where it has shell operators. "
 
 
@@ -69,21 +72,61 @@ class Build(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    reuse: Annotated[
+        bool,
+        Meta(description="Whether an earlier output serves where nothing that is built changed."),
+    ] = True
 
 
 class Context(Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the tables `[context.production]` and `[context.preview]`."""
+    """A table `[context.<name>]`: `production`, `preview`, or a pattern of branches."""
 
     environment: Annotated[
         dict[str, str], Meta(description="Variables that install and build commands find.")
     ] = {}
 
 
-class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[context]`."""
+class Ignore(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[ignore]`."""
 
-    production: Context = Context()
-    preview: Context = Context()
+    paths: Annotated[
+        list[Annotated[str, Meta(min_length=1)]],
+        Meta(
+            description="Patterns of the repository's files: a push that changes no others is "
+            "not built. `!` takes out of what an earlier pattern names."
+        ),
+    ] = []
+    command: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description=_COMMAND + "Where it ends with 0, the commit is not built.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `[limits]`: less than the operator allows, never more."""
+
+    time: Annotated[int, Meta(ge=1, description="Seconds that the build may take.")] | UnsetType = (
+        UNSET
+    )
+    memory: (
+        Annotated[str, Meta(pattern=SIZE, description="Memory, such as `2G` or `512M`.")]
+        | UnsetType
+    ) = UNSET
+    processes: (
+        Annotated[int, Meta(ge=16, description="Processes and threads at a time.")] | UnsetType
+    ) = UNSET
+    output: (
+        Annotated[
+            str, Meta(pattern=SIZE, description="Size of all published files, such as `200M`.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Serve(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,19 +152,48 @@ class Serve(Struct, frozen=True, forbid_unknown_fields=True):
     ) = UNSET
 
 
-class File(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of deploystack.toml."""
+class Common(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file says of its one project, or of all of `[[projects]]`, or of one of them."""
 
     root: Annotated[
         str, Meta(min_length=1, description="The folder of the repository that is built.")
     ] = "."
     build: Build = Build()
-    context: Contexts = Contexts()
+    context: Annotated[
+        dict[str, Context],
+        Meta(description="By `production`, `preview`, or a pattern of branches (`release/*`)."),
+    ] = {}
+    ignore: Ignore = Ignore()
+    limits: Bounds = Bounds()
     serve: Serve = Serve()
     redirects: Annotated[
         list[dict[str, Any]], Meta(description="`from`, `to`, `status`, `force`, …: as Netlify's.")
     ] = []
     headers: Annotated[list[dict[str, Any]], Meta(description="`for` and `values`.")] = []
+
+
+class Part(Common, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One of the tables `[[projects]]`: what it does not say is as at the top."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$",
+            description="What its deployments and its commit status go by.",
+        ),
+    ]
+
+
+class File(Common, frozen=True, forbid_unknown_fields=True):
+    """The whole of deploystack.toml."""
+
+    projects: Annotated[
+        list[Part],
+        Meta(
+            max_length=MOST_PROJECTS,
+            description="Several projects in one repository; the first has the commit's address.",
+        ),
+    ] = []
 
 
 def schema() -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 
 from msgspec import UNSET, UnsetType
 
 from bot.builders import detect
 from bot.builders.configuration import Configuration, nearest, read_configuration
-from bot.builders.configuration_keys import FRAMEWORK_NAMES, NAME, PLAIN
+from bot.builders.configuration_keys import FRAMEWORK_NAMES, NAME, PLAIN, Bounds
+from bot.builders.configuration_parts import for_part, names_of
 from bot.builders.detect import Given
 from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
@@ -37,18 +39,19 @@ _PLAIN_INSTALLS = frozenset(
 )
 
 
-def plan(tree: Tree, base_path: str, context: str) -> Plan:
+def plan(tree: Tree, base_path: str, context: str, branch: str = "", part: str = "") -> Plan:
     """How the commit becomes a site under `base_path`; `context` is `production` or `preview`.
 
-    Raises `UserError`: `invalid-configuration`, and what `detect.plan` raises.
+    `part` is the project's name where it is one of several, but not the main one. Raises
+    `UserError`: `invalid-configuration`, `project-missing`, and what `detect.plan` raises.
     """
-    configuration = read_configuration(tree)
+    configuration = for_part(read_configuration(tree), part)
     root, build = configuration.root, configuration.file.build
     if root != "." and not any(path.startswith(f"{root}/") for path in tree.files):
         problem = f"there is no folder {root!r} in this commit"
         raise configuration.error(("root",), problem)
-    install = _command(configuration, "install")
-    command = _command(configuration, "command")
+    install = _argv(configuration, ("build", "install"))
+    command = _argv(configuration, ("build", "command"))
     output = _text(build.output) or ""
     framework = _framework(configuration, Project(tree, root))
     given = Given(
@@ -57,7 +60,17 @@ def plan(tree: Tree, base_path: str, context: str) -> Plan:
         framework=framework,
     )
     found = detect.plan(tree, base_path, root, given)
-    return _apply(configuration, found, context, install, command)
+    contexts = configuration.contexts(context, branch)
+    variables = configuration.environment(context, branch)
+    return _apply(configuration, found, contexts, variables, install, command)
+
+
+def projects(tree: Tree) -> tuple[str, ...]:
+    """The projects that deploystack.toml names, the main one first; empty: there is but one.
+
+    Raises `UserError` `invalid-configuration`.
+    """
+    return names_of(read_configuration(tree))
 
 
 def argv_of(text: str) -> tuple[str, ...]:
@@ -82,12 +95,12 @@ def _what_a_shell_expands(quoted: re.Match[str]) -> str:
 def _apply(
     configuration: Configuration,
     found: Plan,
-    context: str,
+    contexts: list[str],
+    variables: Mapping[str, str],
     install: tuple[str, ...] | None,
     command: tuple[str, ...] | None,
 ) -> Plan:
     build, spa = configuration.file.build, configuration.file.serve.spa
-    variables = configuration.environment(context)
     steps = found.steps
     if install is not None:
         own = (Step(name="install", argv=install),) if install else ()
@@ -111,9 +124,27 @@ def _apply(
         package_manager=manager,
         path=_program_folders(found) if command else (),
         restorable=install is None or not install or install[:2] in _PLAIN_INSTALLS,
-        decided=_decided(configuration, context),
+        decided=_decided(configuration, contexts),
         configuration={NAME: configuration.text} if configuration.serves else {},
+        reuse=build.reuse,
+        ignored_paths=tuple(configuration.file.ignore.paths),
+        ignore_command=_argv(configuration, ("ignore", "command")) or (),
+        limits=_limits(configuration.file.limits),
     )
+
+
+def _limits(bounds: Bounds) -> Mapping[str, int]:
+    """Those that are set: seconds, numbers, and bytes."""
+    units = {"K": 10, "M": 20, "G": 30}
+    found = {}
+    for name in bounds.__struct_fields__:
+        value = getattr(bounds, name)
+        if isinstance(value, str):
+            digits = value.rstrip("KMG")
+            found[name] = int(digits) << units.get(value[len(digits) :], 0)
+        elif value is not UNSET:
+            found[name] = value
+    return found
 
 
 def _program_folders(found: Plan) -> tuple[str, ...]:
@@ -125,8 +156,9 @@ def _program_folders(found: Plan) -> tuple[str, ...]:
     )
 
 
-def _command(configuration: Configuration, name: str) -> tuple[str, ...] | None:
-    text = _text(getattr(configuration.file.build, name))
+def _argv(configuration: Configuration, path: tuple[str, str]) -> tuple[str, ...] | None:
+    table, name = path
+    text = _text(getattr(getattr(configuration.file, table), name))
     if text is None:
         return None
     try:
@@ -135,7 +167,7 @@ def _command(configuration: Configuration, name: str) -> tuple[str, ...] | None:
         return argv_of(text)
     except ValueError as error:
         problem = f"cannot be split into words: {error}".lower()
-        raise configuration.error(("build", name), problem) from None
+        raise configuration.error(path, problem) from None
 
 
 def _framework(configuration: Configuration, project: Project) -> tuple[Framework, str] | None:
@@ -163,10 +195,12 @@ def _framework(configuration: Configuration, project: Project) -> tuple[Framewor
     return next(fitting, rows[0]), f"`build.framework` in {NAME}"
 
 
-def _decided(configuration: Configuration, context: str) -> tuple[str, ...]:
+def _decided(configuration: Configuration, contexts: list[str]) -> tuple[str, ...]:
     """The keys that are set and count for this build, in the file's order."""
-    counting = {("root",), ("context", context, "environment"), ("serve", "spa")}
-    counting |= {("build", name) for name in configuration.file.build.__struct_fields__}
+    file = configuration.file
+    counting = {("root",), ("serve", "spa")} | {("context", c, "environment") for c in contexts}
+    for table in ("build", "ignore", "limits"):
+        counting |= {(table, name) for name in getattr(file, table).__struct_fields__}
     return tuple(".".join(map(str, path)) for path in configuration.lines if path in counting)
 
 

@@ -106,15 +106,18 @@ class Installer:
         control: Control,
         limits: Limits,
         variables: Variables = NONE,
+        *,
+        fresh: bool = False,
     ) -> Iterator[Installed]:
         """Have the dependencies in place for as long as the block runs.
 
         `tree` is the checked-out tree, alone with what else belongs to the build in its
         parent folder. All commands in the block must be given `Installed.overlays`.
-        Frameworks' own caches are restored, and kept when the block ends. Raises
+        Frameworks' own caches are restored, and kept when the block ends. `fresh`: nothing is
+        restored, and what is installed takes the place of what was kept. Raises
         `UserError` where the install fails, `Stopped`, `SystemFault`.
         """
-        attempt = _Install(self, tree, plan, toolchain, scope, control, limits, variables)
+        attempt = _Install(self, tree, plan, toolchain, scope, control, limits, variables, fresh)
         with contextlib.ExitStack() as held:
             installed = attempt.run(held)
             taken = attempt.restore_framework_caches(installed)
@@ -137,7 +140,9 @@ class _Install:
         control: Control,
         limits: Limits,
         variables: Variables,
+        fresh: bool,
     ) -> None:
+        self._fresh = fresh
         self._variables = variables
         self._settings = installer._settings
         self._runner = installer._runner
@@ -159,7 +164,7 @@ class _Install:
             wanted = dependencies_of(self._tree, self._plan, self._toolchain, self._variables)
         if wanted.key:
             started = time.monotonic()
-            installed = self._restore(wanted.key, held)
+            installed = None if self._fresh else self._restore(wanted.key, held)
             if installed is not None:
                 seconds = time.monotonic() - started
                 self._control.log.say(f"Dependencies restored in {seconds:.2f} s")
@@ -217,7 +222,7 @@ class _Install:
             bring = move if overlaid else copy
             bring(self._tree / relative, draft / str(number))
         (draft / _LIST).write_text(json.dumps(folders))
-        self._caches.put("modules", self._scope, key, draft)
+        self._caches.put("modules", self._scope, key, draft, replace=self._fresh)
         self._caches.trim()
         if not overlaid:
             return Installed()
@@ -272,6 +277,8 @@ class _Install:
             if target is None or target.exists() or target.is_symlink():
                 continue
             free.append(relative)
+            if self._fresh:
+                continue
             made = not target.parent.exists()
             if made:
                 target.parent.mkdir()

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bot.builders import configured, output, publish
+from bot.builders import configured, ignored, output, publish, unchanged
 from bot.builders.absolute_urls import AbsoluteUrls
+from bot.builders.bounds import beyond, bounded
 from bot.builders.cache import CacheScope
 from bot.builders.commands import Commands, assure_programs
 from bot.builders.install import Installer
-from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.job import Built, Control, Ignored, Job, Origin, Stage
 from bot.builders.leaks import LeakGate, own_secrets
 from bot.builders.network_policy import assure_confined, narrowed
 from bot.builders.plan import Plan
@@ -33,7 +34,7 @@ from bot.builders.work_folder import WorkFolders
 from bot.errors import SystemFault, UserError
 from bot.settings import Settings
 from bot.storage.manifest import Entry
-from bot.storage.store import Store
+from bot.storage.store import NotPublished, Store
 
 
 def create_pipeline(settings: Settings, store: Store, token_for: TokenFor) -> Pipeline:
@@ -83,36 +84,32 @@ class Pipeline:
         self._toolchains = toolchains
         self._installer = installer
         self._work_folders = WorkFolders(settings.WORK_DIR)
-        self._limits = output.limits_of(settings)
 
     def run(self, job: Job, control: Control) -> Built:
         """Deploy a commit. Raises `UserError`, `SystemFault` or `Stopped`."""
         stages = _Stages(control)
-        url = self._settings.clone_url(job.project)
         with contextlib.ExitStack() as open_source:
             with stages(Stage.FETCH):
-                source = open_source.enter_context(
-                    self._repositories.fetch(
-                        job.project,
-                        url,
-                        job.sha,
-                        control.log,
-                        control.cancelled,
-                        trusted=job.trusted,
-                        pull_request=job.pull_request,
-                    )
-                )
+                source = open_source.enter_context(self._fetch(job, job.sha, control))
                 control.log.say(f"Fetched {job.sha[:7]} in {source.seconds:.2f} s")
                 plan = self._plan(source.tree, job, control)
-            if not plan.steps and not source.tree.submodules:
+                changed = self._changed(source, plan, job, control)
+                origin = unchanged.origin_of(source, plan, job)
+            if not plan.steps and not source.tree.submodules and not plan.ignore_command:
                 with stages(Stage.PUBLISH):
                     files = self._store_commit(source, plan, job, control)
-                    return self._publish(files, plan, job, control, stages)
+                    return self._publish(files, plan, job, control, stages, origin)
+            if reused := self._reuse(plan, job, control, stages, origin):
+                return reused
             with self._work_folders.open(job.build_id) as work:
                 with stages(Stage.CHECKOUT):
                     source.export(work / "tree")
                 open_source.close()
-                return self._build(work, plan, job, control, stages)
+                if plan.ignore_command and not job.fresh:
+                    commands = Commands(self._bounded(plan), self._runner, work, control)
+                    if commands.ignores(plan, job, changed):
+                        raise Ignored("ignore.command ended with 0: not built")
+                return self._build(work, plan, job, control, stages, origin)
 
     def run_folder(self, folder: Path, job: Job, control: Control) -> Built:
         """Deploy an unpacked upload, whose files are given up to the store."""
@@ -122,7 +119,7 @@ class Pipeline:
         with self._work_folders.open(job.build_id) as work:
             with stages(Stage.CHECKOUT):
                 shutil.move(folder, work / "tree")
-            return self._build(work, plan, job, control, stages)
+            return self._build(work, plan, job, control, stages, Origin())
 
     def tidy(self) -> None:
         """Housekeeping that no build should wait for: now and then, from anywhere."""
@@ -133,8 +130,75 @@ class Pipeline:
         """Wait until nothing is left of the builds that have ended."""
         self._work_folders.settle()
 
+    def _fetch(
+        self, job: Job, sha: str, control: Control
+    ) -> contextlib.AbstractContextManager[Source]:
+        return self._repositories.fetch(
+            job.repository,
+            self._settings.clone_url(job.repository),
+            sha,
+            control.log,
+            control.cancelled,
+            trusted=job.trusted,
+            pull_request=job.pull_request,
+        )
+
+    def _changed(self, source: Source, plan: Plan, job: Job, control: Control) -> list[str]:
+        """What differs from the commit of the branch's page; all there is, where it has none.
+
+        Raises `Ignored` where the project's rules name every bit of it.
+        """
+        everything = sorted(source.tree.files)
+        if not (plan.ignored_paths or plan.ignore_command) or job.fresh:
+            return everything
+        if not job.built or job.built == job.sha:
+            return everything
+        try:
+            with self._fetch(job, job.built, control) as earlier:
+                changed = ignored.changed_paths(earlier.tree, source.tree)
+        except UserError as error:  # rewritten away since
+            control.log.say(f"Nothing to compare with: {error.message}")
+            return everything
+        if plan.ignored_paths and ignored.all_ignored(changed, plan.ignored_paths):
+            raise Ignored(
+                f"ignore.paths names all {len(changed)} files that changed since {job.built[:7]}: "
+                "not built"
+            )
+        return changed
+
+    def _reuse(
+        self, plan: Plan, job: Job, control: Control, stages: _Stages, origin: Origin
+    ) -> Built | None:
+        """Publish the output of an earlier build of the same, if there is one."""
+        earlier = job.earlier(origin.fingerprint) if origin.fingerprint else None
+        if earlier is None or job.fresh:
+            return None
+        toolchain = self._toolchains.provide(plan, control.log)
+        if unchanged.tools_of(toolchain, plan) != earlier.tools:
+            return None
+        try:
+            manifest = self._store.manifest(earlier.deployment_id)
+        except NotPublished:
+            return None
+        with stages(Stage.REUSE):
+            control.log.say(
+                f"Nothing that the build reads has changed since {earlier.sha[:7]}: "
+                "its output is published again"
+            )
+            again = replace(origin, tools=earlier.tools, reused=earlier.sha)
+            files = dict(manifest.files)
+            return self._publish(files, plan, job, control, stages, again, manifest.compressed)
+
+    def _bounded(self, plan: Plan) -> Settings:
+        return bounded(self._settings, plan.limits)
+
     def _plan(self, tree: Tree, job: Job, control: Control) -> Plan:
-        plan = configured.plan(tree, job.base_path, job.environment)
+        if not job.part and (projects := configured.projects(tree)):
+            control.log.say(f"Projects of this repository: {', '.join(projects)}")
+            control.parts(projects[1:])
+        plan = configured.plan(tree, job.base_path, job.environment, job.ref, job.part)
+        for line in beyond(self._settings, plan.limits):
+            control.log.say(line)
         control.framework(plan.framework)
         control.log.say(f"Detected {plan.framework}: {plan.reason}")
         if plan.decided:
@@ -153,7 +217,8 @@ class Pipeline:
         self, source: Source, plan: Plan, job: Job, control: Control
     ) -> dict[str, Entry]:
         folder = os.path.normpath(os.path.join(plan.root, plan.outputs[0]))
-        blobs = output.check_tree(source.tree, folder, self._limits, control.log)
+        limits = output.limits_of(self._bounded(plan))
+        blobs = output.check_tree(source.tree, folder, limits, control.log)
         if output.INDEX not in blobs:
             raise UserError(
                 "no-index-page" if blobs else "output-missing",
@@ -167,17 +232,27 @@ class Pipeline:
     def _gate(self, job: Job) -> LeakGate:
         return LeakGate({**own_secrets(self._settings), **job.variables.secret})
 
-    def _build(self, work: Path, plan: Plan, job: Job, control: Control, stages: _Stages) -> Built:
+    def _build(
+        self,
+        work: Path,
+        plan: Plan,
+        job: Job,
+        control: Control,
+        stages: _Stages,
+        origin: Origin,
+    ) -> Built:
         tree = work / "tree"
+        settings = self._bounded(plan)
         with contextlib.ExitStack() as held:
             if plan.steps:
                 assure_confined(plan, trusted=job.trusted, confines=self._runner.confines)
-                commands = Commands(self._settings, self._runner, work, control)
+                commands = Commands(settings, self._runner, work, control)
                 with stages(Stage.INSTALL):
                     toolchain = self._toolchains.provide(plan, control.log)
                     assure_programs(plan, toolchain)
                     sealed = job.environment if job.variables.secret else ""
-                    scope = CacheScope(project=job.project, trusted=job.trusted, sealed=sealed)
+                    origin = replace(origin, tools=unchanged.tools_of(toolchain, plan))
+                    scope = CacheScope(project=job.repository, trusted=job.trusted, sealed=sealed)
                     installed = held.enter_context(
                         self._installer.install(
                             tree,
@@ -187,6 +262,7 @@ class Pipeline:
                             control,
                             commands.limits(),
                             job.variables,
+                            fresh=job.fresh,
                         )
                     )
                 with stages(Stage.BUILD):
@@ -196,12 +272,17 @@ class Pipeline:
                 folder = output.choose_output(_root_of(tree, plan), plan.outputs)
                 shown = str(folder.relative_to(os.path.realpath(tree)))
                 control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
-                checked = output.check_folder(folder, self._limits, control.log)
-                urls = AbsoluteUrls(job.base_path)
+                checked = output.check_folder(folder, output.limits_of(settings), control.log)
+                urls, mentions = AbsoluteUrls(job.base_path), unchanged.Mentions(job)
                 passing = urls.passing(self._gate(job).passing(checked))
+                if origin.fingerprint:
+                    passing = mentions.passing(passing)
                 files = publish.store_folder(self._store, passing, job.previous)
                 warnings = urls.report(control.log)
-                return replace(self._publish(files, plan, job, control, stages), warnings=warnings)
+                if mentions.found:
+                    origin = replace(origin, fingerprint="")
+                built = self._publish(files, plan, job, control, stages, origin)
+                return replace(built, warnings=warnings)
 
     def _publish(
         self,
@@ -210,14 +291,22 @@ class Pipeline:
         job: Job,
         control: Control,
         stages: _Stages,
+        origin: Origin,
+        compressed: bool = False,
     ) -> Built:
-        manifest = publish.manifest_of(job, plan, files)
+        manifest = publish.manifest_of(job, plan, files, compressed=compressed)
         # The last look before others see it: a build that is not wanted stays unseen.
         control.entering(Stage.PUBLISH)
         self._store.publish(manifest)
         size = sum(entry.size for entry in files.values())
         control.log.say(f"Published {len(files)} files, {size / 1e6:.1f} MB")
-        return Built(manifest=manifest, framework=plan.framework, stages=stages.seconds)
+        return Built(
+            manifest=manifest,
+            framework=plan.framework,
+            stages=stages.seconds,
+            plan=plan,
+            origin=origin,
+        )
 
 
 def _root_of(tree: Path, plan: Plan) -> Path:

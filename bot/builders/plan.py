@@ -64,6 +64,20 @@ class Plan:
     restorable: bool = True
     # Configuration files that serving obeys: name → text.
     configuration: Mapping[str, str] = field(default_factory=dict)
+    # The folder that dependencies are installed in, where it is that of a whole workspace.
+    workspace: str = ""
+    # Whether the output of an earlier build may serve again where nothing has changed.
+    reuse: bool = True
+    # The files that need no build when they change, and the command that says so with 0.
+    ignored_paths: tuple[str, ...] = ()
+    ignore_command: tuple[str, ...] = ()
+    # Less than the operator allows: `time` in s, `processes`, `memory` and `output` in bytes.
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def install_folder(self) -> str:
+        """Where the install steps run, within the tree."""
+        return self.workspace or self.root
 
     def step(self, name: str) -> Step | None:
         return next((step for step in self.steps if step.name == name), None)

@@ -79,8 +79,13 @@ def entries_of(store: Store, deployment_id: str) -> Mapping[str, Entry]:
         return {}
 
 
-def manifest_of(job: Job, plan: Plan, files: dict[str, Entry]) -> Manifest:
-    """The manifest of a deployment whose files are stored; nothing is visible yet."""
+def manifest_of(
+    job: Job, plan: Plan, files: dict[str, Entry], *, compressed: bool = False
+) -> Manifest:
+    """The manifest of a deployment whose files are stored; nothing is visible yet.
+
+    `compressed`: its entries have their variants already, as an earlier deployment's have.
+    """
     return Manifest(
         deployment=job.deployment_id,
         files=files,
@@ -88,6 +93,7 @@ def manifest_of(job: Job, plan: Plan, files: dict[str, Entry]) -> Manifest:
         base=job.base_path,
         created_at=int(time.time() * 1000),
         configuration=dict(plan.configuration),
+        compressed=compressed,
     )
 
 

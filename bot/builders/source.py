@@ -87,6 +87,23 @@ class Source:
             ) as part:
                 part.export(submodules.inside(target, module.path), depth + 1)
 
+    def tree_id(self, folder: str = ".") -> str:
+        """Git's own digest of a folder of the commit: names, contents and modes."""
+        path = "" if folder == "." else folder
+        return run_git(self.repository, ("rev-parse", f"{self.sha}:{path}")).decode().strip()
+
+    def naming(self, text: str, folder: str) -> list[str]:
+        """The text files below a folder that hold `text`."""
+        arguments = ("grep", "-I", "-l", "-z", "-F", "-e", text, self.sha, "--", folder)
+        try:
+            found = run_git(self.repository, arguments, cancelled=self._cancelled)
+        except GitFailed as failure:
+            if failure.exit_code != 1 or failure.message:
+                raise
+            return []
+        names = (os.fsdecode(name) for name in found.split(b"\0") if name)
+        return [name.removeprefix(f"{self.sha}:") for name in names]
+
     def _git(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         run_git(self.repository, arguments, environment=environment, cancelled=self._cancelled)
 

@@ -49,12 +49,14 @@ def cancel(session: Session, build: str, project: str) -> None:
 @click.command()
 @click.argument("build", default="")
 @click.option("--wait/--no-wait", default=True, help="Wait for the build. Default: wait.")
+@click.option("--no-cache", is_flag=True, help="Use nothing of earlier builds.")
 @project_option
 @remote
-def retry(session: Session, build: str, wait: bool, project: str) -> None:
+def retry(session: Session, build: str, wait: bool, no_cache: bool, project: str) -> None:
     """Build again what did not succeed. Default: the newest deployment."""
     found = find.build(session, build, project)
-    again = session.client.send("POST", f"builds/{found['id']}/retry")["data"]
+    query = "?no_cache=true" if no_cache else ""
+    again = session.client.send("POST", f"builds/{found['id']}/retry{query}")["data"]
     if wait:
         follow(session.client, again["id"])
         again = outcome(session.client, again["id"])

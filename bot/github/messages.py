@@ -56,6 +56,7 @@ _WORDS = {
     BuildStatus.CANCELLED: _Words("error", "error", "🚫", "Cancelled"),
     # A commit must not stay pending for ever, and nobody did anything wrong by pushing
     # again. `success` is the only final state of a commit that is not red.
+    BuildStatus.IGNORED: _Words("success", "inactive", "⏭️", "Nothing to build"),
     BuildStatus.SUPERSEDED: _Words("success", "inactive", "⏭️", "Superseded by a newer commit"),
 }
 

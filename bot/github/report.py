@@ -30,6 +30,7 @@ _AT_ONCE = frozenset(
         BuildStatus.ERRORED,
         BuildStatus.TIMED_OUT,
         BuildStatus.CANCELLED,
+        BuildStatus.IGNORED,
     }
 )
 _MOMENT = 3_000  # ms

@@ -99,6 +99,14 @@ def fail(
     return ended
 
 
+def ignore(build_id: str, worker: str, reason: str, stages: Mapping[str, float]) -> bool:
+    """The project's own rules say that the commit is not built."""
+    ended = _end(build_id, worker, BuildStatus.IGNORED, stages, error_message=reason)
+    if ended:
+        _set_deployment(Build.get_by_id(build_id).deployment_id, DeploymentStatus.SKIPPED)
+    return ended
+
+
 def hand_back(build_id: str, worker: str, *, uncounted: bool = False) -> bool:
     """Queue the build again: its worker stops (`uncounted`), or a fault of ours may pass."""
     changes: dict[str, object] = {"status": BuildStatus.QUEUED, "worker": "", "lease_until": 0}

@@ -45,8 +45,8 @@ ON CONFLICT (project_id, sha) DO NOTHING
 _QUEUE = """
 INSERT INTO builds
     (id, deployment_id, status, logs, framework, stages, error_code, error_message,
-     attempts, worker, delivery, lease_until, created_at)
-VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', '', 0, ?)
+     attempts, worker, delivery, lease_until, fresh, created_at)
+VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', '', 0, ?, ?)
 """
 _CAME_BY = "UPDATE builds SET delivery = ? WHERE id = ? AND delivery = ''"
 _SET_STATUS = "UPDATE deployments SET status = ?, updated_at = ? WHERE id = ?"
@@ -102,10 +102,12 @@ def request_build(
     deployment_id, status, known_environment, known_trusted, build_id, build_status = found
     if trusted and not known_trusted:
         return _build_anew(deployment_id, ref, source, environment)
-    if status == DeploymentStatus.SKIPPED:
+    if status == DeploymentStatus.SKIPPED and build_id is None:
         return Requested(deployment_id, "", created=False, ready=False)
     if environment == "production" != known_environment:
-        if sql.first(_OWN_VARIABLES, project_id) is not None:
+        # What was ignored on its branch is looked at again: production shows another commit.
+        ignored = build_status == BuildStatus.IGNORED
+        if ignored or sql.first(_OWN_VARIABLES, project_id) is not None:
             return _build_anew(deployment_id, ref, source, environment)
         sql.execute(_PROMOTE, ref, now(), deployment_id)
     if build_status in (None, BuildStatus.SUPERSEDED, BuildStatus.CANCELLED):
@@ -139,14 +141,17 @@ def skip(project_id: int, sha: str, ref: str) -> None:
     _create(project_id, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)
 
 
-def retry_build(deployment_id: str) -> Requested:
-    """Queue another build of a deployment, unless one is queued or running."""
+def retry_build(deployment_id: str, *, fresh: bool = False) -> Requested:
+    """Queue another build of a deployment, unless one is queued or running.
+
+    `fresh`: nothing of earlier builds is used, and no rule of the project's ignores it.
+    """
     sql.lock_project_of(deployment_id)
     newest = newest_build(deployment_id)
     if newest is not None and newest.status in ACTIVE:
         return Requested(deployment_id, newest.id, created=False, ready=False)
     sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
-    return queue_build(deployment_id)
+    return queue_build(deployment_id, fresh=fresh)
 
 
 def _create(
@@ -167,10 +172,10 @@ def _create(
     return deployment_id if created else ""
 
 
-def queue_build(deployment_id: str) -> Requested:
+def queue_build(deployment_id: str, *, fresh: bool = False) -> Requested:
     """Queue a build of a deployment that has none queued or running."""
     build_id = new_id("bld")
-    sql.execute(_QUEUE, build_id, deployment_id, BuildStatus.QUEUED, now())
+    sql.execute(_QUEUE, build_id, deployment_id, BuildStatus.QUEUED, fresh, now())
     return Requested(deployment_id, build_id, created=True, ready=False)
 
 

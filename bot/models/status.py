@@ -16,6 +16,7 @@ class BuildStatus(StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
     TIMED_OUT = "timed out"
+    IGNORED = "ignored"  # the project's own rules say that this commit is not built
 
 
 RUNNING = (BuildStatus.CLONING, BuildStatus.BUILDING, BuildStatus.PUBLISHING)
@@ -27,7 +28,7 @@ class DeploymentStatus(StrEnum):
     PENDING = "pending"  # a build of it is queued or running
     READY = "ready"
     FAILED = "failed"  # its newest build ended otherwise
-    SKIPPED = "skipped"  # its commit message asked for no build
+    SKIPPED = "skipped"  # its commit message, or the project's rules, ask for no build
     DELETED = "deleted"
 
 

@@ -145,18 +145,22 @@ class Deployment(Table):
     ref = pw.TextField(default="")
     source = pw.TextField()  # push, pull_request, upload, url, retry
     environment = pw.TextField(default="preview")  # or production
-    # Whether somebody who may write to the repository stands behind the code. A commit
-    # out of a fork is built without secrets, and gets no name but its pull request's.
+    # Whether somebody who may write to the repository stands behind the code.
     trusted = pw.BooleanField(default=True)
     status = pw.TextField()
     # The code host's own deployment, once it exists.
     remote_id = pw.BigIntegerField(null=True)
+    fingerprint = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
+    tools = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     created_at = pw.BigIntegerField()
     updated_at = pw.BigIntegerField()
 
     class Meta:
         table_name = "deployments"
-        indexes = ((("sha", "project"), True), (("project", "created_at"), False))
+        indexes = (
+            (("sha", "project"), True), (("project", "created_at"), False),
+            (("project", "fingerprint"), False),
+        )  # fmt: skip
 
 
 class Build(Table):
@@ -179,6 +183,7 @@ class Build(Table):
     delivery = pw.TextField(default="")
     # A running build whose lease has run out has lost its worker.
     lease_until = pw.BigIntegerField(default=0)
+    fresh = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])  # --no-cache
     created_at = pw.BigIntegerField()
     started_at = pw.BigIntegerField(null=True)
     completed_at = pw.BigIntegerField(null=True)

@@ -32,8 +32,9 @@ class Waiting:
         if found.status == DeploymentStatus.DELETED:
             return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
         if found.status == DeploymentStatus.SKIPPED:
-            text = "The commit's message asked for no deployment."
-            return visit.page(404, pages.page("Not deployed", text))
+            text = found.problem or "The commit's message asked for no deployment."
+            link = (log, "See its log") if log else None
+            return visit.page(404, pages.page("Not deployed", text, link=link))
         if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
             state = found.build_status or "publishing"
             seconds = max(0, now() - (found.queued_at or now())) // 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
     ("text", "complaint"),
     [
         ("# c\n\n[build]\na = 1", "build.a: there is no such key; known here are install, command,"
-         " output, framework, network, node, python (line 4)."),
+         " output, framework, network, node, python, reuse (line 4)."),
         ("[build]\noutput = 7", "build.output: expected text, got a number (line 2)."),
         ("[build]\noutput = ''", "build.output: must not be empty (line 2)."),
         ("[build]\noutput = '../x'",
@@ -69,8 +70,44 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
         ("root = 'a/../../b'",
          "root: expected a folder within the repository, got 'a/../../b' (line 1)."),
         ("root = 'web'", "root: there is no folder 'web' in this commit (line 1)."),
-        ("[context.staging]", "context.staging: there is no such key; known here are production,"
-         " preview (line 1)."),
+        ("[context.prodution]", "context.prodution: is neither a context nor a pattern; did you"
+         " mean `production`? (line 1)"),
+        ("[context.\"release/*\"]\nx = 1", "context.release/*.x: there is no such key; known here"
+         " are environment (line 2)."),
+        ("[context.\"a/*\".environment]\nA = ''\n[context.\"b/*\".environment]\nA = 1",
+         "context.b/*.environment.A: expected text, got a number (line 4)."),
+        ("[context.\"a/*\".environment]\nHOME = ''",
+         "context.a/*.environment.HOME: is set by the host, and cannot be changed (line 2)."),
+        ("[ignore]\npaths = 'docs'", "ignore.paths: expected a list, got text (line 2)."),
+        ("[ignore]\npaths = ['a', 1]", "ignore.paths 2: expected text, got a number (line 2)."),
+        ("[ignore]\ncommand = '\"'",
+         "ignore.command: cannot be split into words: no closing quotation (line 2)."),
+        ("[limits]\ntime = 0", "limits.time: must be at least 1 (line 2)."),
+        ("[limits]\nmemory = '2 GB'",
+         "limits.memory: expected a size, such as 512M or 2G (line 2)."),
+        ("[limits]\ncpu = 1",
+         "limits.cpu: there is no such key; known here are time, memory, processes, output"
+         " (line 2)."),
+        ("[[projects]]\nroot = 'a'", "projects 1: the key `name` is missing (line 1)."),
+        ("[[projects]]\nname = 'A'",
+         "projects 1.name: a project's name has up to 32 small letters, digits and hyphens"
+         " (line 2)."),
+        ("[[projects]]\nname = 'a'\n[[projects]]\nname = 'a'",
+         "projects 2.name: another project is called 'a' already (line 4)."),
+        ("[[projects]]\nname = 'a'\n[projects.build]\noutptu = 'x'", "projects 1.build.outptu:"
+         " there is no such key; did you mean `projects 1.build.output`? (line 4)"),
+        ("[[projects]]\nname = 'a'\nroot = '../x'", "projects 1.root: expected a folder within the"
+         " repository, got '../x' (line 3)."),
+        ("[build]\ncommand = \"'\"\n[[projects]]\nname = 'a'",
+         "build.command: cannot be split into words: no closing quotation (line 2)."),
+        ("[[projects]]\nname = 'a'\n[projects.build]\ncommand = \"'\"",
+         "projects 1.build.command: cannot be split into words: no closing quotation (line 4)."),
+        ("[[projects]]\nname = 'a'\nroot = 'web'",
+         "projects 1.root: there is no folder 'web' in this commit (line 3)."),
+        ("[[projects]]\nname = 'a'\nbuild.network = 'x'", "projects 1.build.network: expected one"
+         " of full, install-only, none, got 'x' (line 3)."),
+        ("projects = [" + ", ".join(f"{{name = 'p{n}'}}" for n in range(21)) + "]",
+         "projects: there may be 20 at most (line 1)."),
         ("[context.preview.environment]\nA = '1'\nB = 2",
          "context.preview.environment.B: expected text, got a number (line 3)."),
         ("[context.preview.environment]\nPATH = '/bin'",
@@ -87,7 +124,7 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
         ("[build]\ncommand = 'x'\nframework = 'Plain HTML'", "build.framework: 'Plain HTML' needs "
          "no build: leave out one of this and build.command (line 3)."),
         (".".join("a" * 200) + " = 1", "a: there is no such key; known here are root, build,"
-         " context, serve, redirects, headers (line 1)."),
+         " context, ignore, limits, serve, redirects, headers, projects (line 1)."),
         ("x = ", "Invalid value (at end of document)."),
         ("a" * 70_000, "it is larger than 64 KB."),
         ("a = " + "[" * 5000, "it is nested too deeply."),
@@ -96,6 +133,84 @@ def refusal(text: str, files: dict[str, str] | None = None) -> str:
 )  # fmt: skip
 def test_a_mistake_is_named_by_its_key_and_line(text: str, complaint: str) -> None:
     assert refusal(text) == complaint
+
+
+MANY = """
+root = "shared"
+[build]
+node = "22"
+command = "make"
+[context.production.environment]
+A = "top"
+[serve]
+spa = true
+[[redirects]]
+from = "/a"
+to = "/b"
+[[projects]]
+name = "web"
+root = "apps/web"
+[[projects]]
+name = "docs"
+build = {command = "mkdocs build", output = "site"}
+context.production.environment = {B = "own \\"x\\" \\u007f é"}
+context."v/*".environment = {A = "branch"}
+redirects = [{from = "/c", to = "/d", status = 302}]
+serve.clean_urls = true
+"""
+
+
+def test_several_projects_share_what_stands_at_the_top() -> None:
+    files = {"deploystack.toml": MANY, "apps/web/x": "", "shared/x": "", "shared/mkdocs.yml": ""}
+    tree = MemoryTree(files)
+    assert configured.projects(tree) == ("web", "docs")
+    web = configured.plan(tree, BASE, "production")
+    docs = configured.plan(tree, BASE, "production", "v/1", "docs")
+    assert (web.root, docs.root) == ("apps/web", "shared")
+    assert web.steps[-1].argv == ("make",)
+    assert docs.steps[-1].argv == ("mkdocs", "build")
+    assert (web.variables, docs.variables) == (
+        {"A": "top"},
+        {"A": "branch", "B": 'own "x" \x7f é'},
+    )
+    assert docs.outputs == ("site",)
+    assert (web.node, docs.node) == ("22", "22")
+    assert set(docs.decided) > {"build.command", "build.node", "context.v/*.environment"}
+    served = tomllib.loads(docs.configuration["deploystack.toml"])
+    assert served["redirects"] == [{"from": "/c", "to": "/d", "status": 302}]
+    assert served["serve"] == {"spa": True, "clean_urls": True}
+    assert tomllib.loads(web.configuration["deploystack.toml"])["redirects"][0]["to"] == "/b"
+    with pytest.raises(UserError) as raised:
+        configured.plan(tree, BASE, "production", part="api")
+    assert raised.value.code == "project-missing"
+    assert "web, docs" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("branch", "variables"),
+    [
+        ("", {"A": "p", "B": "p"}),
+        ("main", {"A": "p", "B": "p"}),
+        ("release/1", {"A": "r", "B": "p"}),
+        ("release/2", {"A": "2", "B": "p"}),
+    ],
+)
+def test_variables_of_a_branch_decide_over_those_of_all(
+    branch: str, variables: dict[str, str]
+) -> None:
+    text = """
+    [context."release/*".environment]
+    A = "r"
+    [context."release/2".environment]
+    A = "2"
+    [context.preview.environment]
+    A = "p"
+    B = "p"
+    [context.production.environment]
+    C = "c"
+    """
+    tree = MemoryTree({**PLAIN, "deploystack.toml": text})
+    assert configured.plan(tree, BASE, "preview", branch).variables == variables
 
 
 def test_every_key_has_the_line_that_it_stands_on() -> None:

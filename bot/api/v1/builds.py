@@ -7,7 +7,7 @@ import re
 from flask import Response, request, send_file
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import Field
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from bot.api.conditional import answer
@@ -39,6 +39,14 @@ class BuildFilter(Paged):
     project: str = Field("", max_length=200, description="A project's name.")
     deployment_id: str = Field("", max_length=64)
     status: BuildStatus | None = None
+
+
+class Retry(BaseModel):
+    no_cache: bool = Field(
+        False,
+        description="Whether dependencies are installed anew, caches are left alone, and neither "
+        "an earlier output nor the project's ignore rules count.",
+    )
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -112,9 +120,9 @@ def blueprint(services: Services) -> APIBlueprint:
         summary="Build again what did not succeed",
         responses={202: OneBuild, 404: Problem, 409: Problem, 410: Problem},
     )
-    def retry(path: BuildPath) -> Response:
+    def retry(path: BuildPath, query: Retry) -> Response:
         build = find.build(path.build_id, Scope.DEPLOY)
-        build_id = services.control.retry(find.caller().name, build)
+        build_id = services.control.retry(find.caller().name, build, fresh=query.no_cache)
         again = find.build(build_id, Scope.DEPLOY)
         return answer(OneBuild(data=build_out(again, settings)), 202)
 

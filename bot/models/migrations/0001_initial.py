@@ -111,12 +111,18 @@ class Deployment(Table):
     trusted = pw.BooleanField(default=True)
     status = pw.TextField()
     remote_id = pw.BigIntegerField(null=True)
+    fingerprint = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
+    tools = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     created_at = pw.BigIntegerField()
     updated_at = pw.BigIntegerField()
 
     class Meta:
         table_name = "deployments"
-        indexes = ((("sha", "project"), True), (("project", "created_at"), False))
+        indexes = (
+            (("sha", "project"), True),
+            (("project", "created_at"), False),
+            (("project", "fingerprint"), False),
+        )
 
 
 class Build(Table):
@@ -133,6 +139,7 @@ class Build(Table):
     worker = pw.TextField(default="")
     delivery = pw.TextField(default="")
     lease_until = pw.BigIntegerField(default=0)
+    fresh = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     created_at = pw.BigIntegerField()
     started_at = pw.BigIntegerField(null=True)
     completed_at = pw.BigIntegerField(null=True)

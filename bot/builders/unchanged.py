@@ -1,0 +1,123 @@
+"""Whether an earlier build's output may be published again, instead of building the same.
+
+What a build depends on comes to one digest, its fingerprint: the sources that it reads, its
+plan, its variables. A plan that passes the base path on names it, so that builds for
+`/<sha>/` are never the same, and those for `/`, or with relative links, are. An output that
+names its own commit all the same is kept from serving another (`Mentions`).
+
+What no digest covers: the time of day, and what a build fetches for itself; whoever needs
+that says `build.reuse = false`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from bot.builders.job import Job, Origin
+from bot.builders.plan import Plan
+from bot.builders.source import Source
+from bot.builders.toolchain import Toolchain
+
+_FORMAT = 1
+_LARGEST = 16 << 20  # bytes of one file that is looked through
+# A step upwards in a path, as scripts and configuration write it.
+_UP = re.compile(rb"(?<![\w.])\.\.(?![\w.])")
+# Of the folders above a project's own: texts for people, and what the plan has in it.
+_UNREAD = (".md", ".txt", "LICENSE", "deploystack.toml")
+
+
+def origin_of(source: Source, plan: Plan, job: Job) -> Origin:
+    """What is known of a deployment's origin before anything is run."""
+    lockfile = plan.lockfile
+    there = bool(lockfile) and lockfile in source.tree.files
+    return Origin(
+        tree=source.tree_id(),
+        lockfile=hashlib.sha256(source.tree.read(lockfile)).hexdigest() if there else "",
+        fingerprint=fingerprint(source, plan, job) if plan.steps and plan.reuse else "",
+    )
+
+
+def fingerprint(source: Source, plan: Plan, job: Job) -> str:
+    """What a build's output depends on but for its tools, as SHA-256 in hex."""
+    secret = {name: value.reveal() for name, value in job.variables.secret.items()}
+    facts = (
+        _FORMAT,
+        _sources(source, plan),
+        plan,
+        sorted({**job.variables.plain, **secret}.items()),
+        (job.project, job.environment, job.ref, job.trusted),
+    )
+    return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
+
+
+def _sources(source: Source, plan: Plan) -> tuple[str, ...]:
+    """Digests of all that a build reads of the repository.
+
+    That is the project's folder, and what programs look for in the folders above it (such as
+    `tsconfig.json`), unless something leads further out: then it is everything.
+    """
+    if plan.root == "." or _leads_out(source, plan):
+        return (source.tree_id(),)
+    above = {""}
+    folder = posixpath.dirname(plan.root)
+    while folder:
+        above.add(folder)
+        folder = posixpath.dirname(folder)
+    beside = (
+        f"{path} {blob.object_id}"
+        for path, blob in source.tree.files.items()
+        if posixpath.dirname(path) in above and not path.endswith(_UNREAD)
+    )
+    return (source.tree_id(plan.root), *sorted(beside))
+
+
+def _leads_out(source: Source, plan: Plan) -> bool:
+    """Whether anything in the project's folder may read what lies outside of it."""
+    prefix = f"{plan.root}/"
+    tree = source.tree
+    if plan.workspace or tree.submodules or any(link.startswith(prefix) for link in tree.links):
+        return True
+    for path in source.naming("..", plan.root):
+        depth = path.removeprefix(prefix).count("/")
+        if any(len(_UP.findall(line)) > depth for line in tree.read(path).splitlines()):
+            return True
+    return False
+
+
+def tools_of(toolchain: Toolchain, plan: Plan) -> str:
+    """The programs that a build was made with, by version, or by what the machine's are."""
+    own = [toolchain.name, toolchain.version, toolchain.manager]
+    for program in plan.programs:
+        path = shutil.which(program)
+        about = os.stat(path) if path else None
+        own.append(f"{program}:{about.st_size}:{about.st_mtime_ns}" if about else program)
+    return " ".join(filter(None, own))
+
+
+class Mentions:
+    """Whether files that passed name the commit or the deployment that they belong to."""
+
+    def __init__(self, job: Job) -> None:
+        self._names = [name.encode() for name in (job.sha[:7], job.deployment_id) if name]
+        self.found = False
+
+    def passing(self, files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
+        """The same files, looked through until one names it."""
+        for path, file in files:
+            if not self.found:
+                self.found = self._names_it(file)
+            yield path, file
+
+    def _names_it(self, file: Path) -> bool:
+        if file.stat().st_size > _LARGEST:
+            return True  # nobody knows
+        content = file.read_bytes()
+        return any(name in content for name in self._names)
