@@ -3,14 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One list for every system and Python that the bot runs on.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --custom-compile-command 'make lock'
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: requirements.txt constraints.txt pyproject.toml
+$(VENV)/.installed: requirements.txt pyproject.toml
 	@./deploy/prepare.sh venv "$(PYTHON)" $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -55,7 +59,7 @@ check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml -ll -ii bot
-	@found=$$($(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip \
+	@found=$$($(BIN)/pip-audit --requirement requirements-dev.txt --no-deps --disable-pip \
 	  --progress-spinner off 2>/dev/null); status=$$?; \
 	echo "$$found" | awk '/could not be audited/ { unknown++; next } /^(Name +Skip Reason|-+ -+)$$/ { next } \
 	  { print } END { if (unknown) print unknown " packages are not known to the index that was asked" }'; \
@@ -63,5 +67,6 @@ check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the 
 	$(BIN)/python -m pytest -q tests/test_settings.py
 
 .PHONY: lock
-lock: $(VENV)/.installed-dev ## Write constraints.txt from what is installed now
-	$(BIN)/pip freeze --exclude-editable > constraints.txt
+lock: setup ## Pin what the *.in files ask for, and what that needs, with digests
+	$(BIN)/$(LOCK) requirements.in --output-file requirements.txt
+	$(BIN)/$(LOCK) requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
