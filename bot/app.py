@@ -115,9 +115,7 @@ def create_app(settings: Settings) -> WsgiApplication:
         environ["deploystack.kind"] = kind
         return chosen(environ, start_response)
 
-    previews = Previews(
-        parts.store, settings, parts.bus, identified(route), look_for_commits=tasks.look_for_commits
-    )
+    previews = Previews(parts.store, settings, parts.bus, identified(route))
     others = metrics.timed(previews) if counts else previews
     dashboard = LateApplication(lambda: _dashboard(parts, control))
     return on_own_port(settings, dashboard, others)

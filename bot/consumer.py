@@ -45,6 +45,9 @@ def run(settings: Settings) -> None:
     # Each consumer took the signals for itself as it started; there are two of them.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    threading.Thread(
+        target=worker.watch_visits, args=(stopping,), name="visits", daemon=True
+    ).start()
     if reconciler is not None:
         threading.Thread(
             target=_reconcile,

@@ -32,10 +32,6 @@ class Tasks:
         self._next_look: int | None = None
         self._build = self.builds.task(name="build")(self._run_build)
         self._deliver = self.chores.task(name="deliver")(self._run_deliver)
-        self._look = self.chores.task(name="look_for_commits")(self._run_look_for_commits)
-        self.chores.periodic_task(crontab(minute="*"), name="look_for_visited_commits")(
-            self._run_look_for_commits
-        )
         self._expose = self.chores.task(name="expose")(self._run_expose)
         self.chores.periodic_task(crontab(minute="*"), name="check_domains")(
             self._run_check_domains
@@ -62,10 +58,6 @@ class Tasks:
         """Have a project's sites laid out for front servers again."""
         self._expose(project_id)
 
-    def look_for_commits(self) -> None:
-        """Have commits looked for that were visited and never built."""
-        self._look()
-
     def woken(self, build_ids: Sequence[str]) -> None:
         for build_id in build_ids:
             self.build(build_id)
@@ -81,9 +73,6 @@ class Tasks:
         if next_due is not None and (self._next_look is None or next_due < self._next_look):
             self._next_look = next_due
             self._deliver.schedule(eta=datetime.fromtimestamp(next_due / 1000, UTC))
-
-    def _run_look_for_commits(self) -> None:
-        self._own_worker().look_for_commits()
 
     def _run_expose(self, project_id: int) -> None:
         self._own_worker().lay_out_project(project_id)

@@ -1,8 +1,14 @@
-"""Builds commits that were visited and never built, where a project has that turned on."""
+"""Builds commits that were visited and never built, where a project has that turned on.
+
+Whichever process serves the visit only writes down what was asked for, since some of
+them know no queue. The worker looks there a few times a second, for which one query of
+an almost always empty table is cheap enough.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from bot.builders.reachable import Histories
@@ -16,6 +22,8 @@ from bot.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_LOOK = 0.25  # seconds between looks at what was asked for
+
 
 class Visits:
     """Looks for visited commits in the branches and tags of projects that offer it."""
@@ -27,6 +35,14 @@ class Visits:
         self._database = database
         self._bus = bus
         self._histories = Histories(settings.DATA_DIR / "histories", token_for)
+
+    def watch(self, requeue: Callable[[str, float], None], stopping: threading.Event) -> None:
+        """Look again and again, until the worker stops."""
+        while not stopping.wait(_LOOK):
+            try:
+                self.look(requeue)
+            except Exception:  # the database may be back at the next look
+                logger.exception("visited commits could not be looked for")
 
     def look(self, requeue: Callable[[str, float], None]) -> None:
         """Request the builds of what is found; `requeue` wakes a worker for them."""

@@ -153,10 +153,10 @@ class Worker:
 
         DomainChecker(self._settings, self._database).check_due()
 
-    def look_for_commits(self) -> None:
+    def watch_visits(self, stopping: threading.Event) -> None:
         """Build what was visited and never built, where a project has that turned on."""
         if self.visits is not None:
-            self.visits.look(self.requeue)
+            self.visits.watch(self.requeue, stopping)
 
     def lay_out_project(self, project_id: int) -> None:
         """Let front servers serve a project's sites by themselves, as far as they may."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from bot.errors import SystemFault
@@ -62,7 +62,6 @@ class Previews:
         settings: Settings,
         bus: Bus,
         fallback: WsgiApplication,
-        look_for_commits: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._fallback = fallback
@@ -79,7 +78,7 @@ class Previews:
         self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half))
         self._gate = Gate(settings)
-        self._waiting = Waiting(settings, look_for_commits)
+        self._waiting = Waiting(settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:

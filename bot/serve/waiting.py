@@ -5,7 +5,7 @@ While something is under way the page follows it and turns into the site by itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from bot.models import coming, wanted
 from bot.models.ids import now
@@ -18,13 +18,17 @@ from bot.serve.site import Headers
 from bot.serve.visit import Visit
 from bot.settings import Settings
 
+_EXPIRED = (
+    "This deployment's time was up, or room was needed. Its commit is built again where a "
+    "branch or pull request leads to it."
+)
+
 
 class Waiting:
-    """`wake` has a worker look for commits that were visited and never built."""
+    """Answers for keys and aliases that have no site."""
 
-    def __init__(self, settings: Settings, wake: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._wake = wake
 
     def not_ready(self, found: Found, visit: Visit) -> Iterable[bytes]:
         """There is such a deployment, and no site of it."""
@@ -62,15 +66,15 @@ class Waiting:
         return visit.page(404, pages.no_deployment())
 
     def _on_visit(self, sha: str, visit: Visit) -> Iterable[bytes]:
-        """A commit that was never built: look for it, where a project builds on visits."""
+        """A commit that was never built: have the worker look for it (`bot.visits`), where
+        a project builds on visits.
+        """
         wish = wanted.want(sha)
         if wish is Wish.LIMITED:
             text = "Too many commits are asked for at the moment. Try again in a minute."
             return visit.page(429, pages.page("One moment", text), [("Retry-After", "60")])
         if wish not in {Wish.NEW, Wish.ASKED}:
             return visit.page(404, pages.no_deployment())
-        if wish is Wish.NEW:  # those who follow ask again and again
-            self._wake()
         text = (
             f"Commit {sha[:12]} was never built. It is being looked for in the branches and tags."
         )
