@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bot.builders.sandbox.usage import disk_of
 from bot.errors import SystemFault
+from bot.observe import lookups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,10 @@ class Caches:
             for shelf in scope.readable:
                 path = self._root / kind / shelf / key
                 if path.is_dir() and stack.enter_context(_locked(path, fcntl.LOCK_SH)):
+                    lookups.note(kind, True)
                     yield path
                     return
+            lookups.note(kind, False)
             yield None
 
     def put(
@@ -102,6 +105,7 @@ class Caches:
         if own.is_dir():
             with _locked(own, fcntl.LOCK_EX) as alone:
                 if alone:
+                    lookups.note(kind, True)
                     move(own, target)
                     return True
         with self.borrow(kind, scope, key) as entry:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.events import BuildCompleted, BuildFailed, Bus
 from bot.models.tables import Build
+from bot.observe import lookups
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,6 +95,14 @@ def count_trips() -> Callable[[], None]:
     return Counter("deploystack_breaker_trips", "Outages of the code host that were noticed.").inc
 
 
+def count_lookups() -> None:
+    """Count what this process's caches had, and had not."""
+    from prometheus_client import Counter
+
+    counter = Counter("deploystack_cache_lookups", "Lookups in caches.", ["cache", "result"])
+    lookups.listen(lambda cache, found: counter.labels(cache, "hit" if found else "miss").inc())
+
+
 class Builds:
     """Counts builds as they end, and the time that each stage took."""
 
@@ -101,6 +110,9 @@ class Builds:
         from prometheus_client import Counter, Histogram
 
         self._ended = Counter("deploystack_builds", "Builds that ended.", ["status"])
+        self._busy = Counter(
+            "deploystack_worker_busy_seconds", "Time that workers spent on builds that ended."
+        )
         self._stages = Histogram(
             "deploystack_build_stage_seconds",
             "Time of a build's stage.",
@@ -116,6 +128,8 @@ class Builds:
         self._ended.labels(str(build.status)).inc()
         for stage, seconds in json.loads(build.stages).items():
             self._stages.labels(stage, self._bounded(build.framework)).observe(seconds)
+            if stage != "queue":
+                self._busy.inc(seconds)
 
     def _bounded(self, framework: str) -> str:
         if framework not in self._frameworks and len(self._frameworks) >= _NAMES_OF_FRAMEWORKS:

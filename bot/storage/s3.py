@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
+from bot.observe import lookups
 from bot.storage.batch import Batch
 from bot.storage.bucket import Bucket, parse_location
 from bot.storage.confirmed import Confirmed
@@ -108,6 +109,7 @@ class S3Store:
 
     def open(self, digest: str) -> BinaryIO:
         cached = self._cache.open(digest)
+        lookups.note("contents", cached is not None)
         if cached is not None:
             return cached
         with self._fetching[hash(digest) % len(self._fetching)]:

@@ -29,6 +29,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PROCESS = """
 import sys, threading
 from wsgiref.simple_server import make_server
+from bot.builders.cache import Caches, CacheScope
 from bot.events import BuildCompleted, Bus
 from bot.models.database import connect
 from bot.observe import metrics
@@ -44,6 +45,16 @@ def hello(environ, start_response):
     start_response("404 Not Found", [])
     return []
 counted = metrics.timed(hello)
+metrics.count_lookups()
+caches = Caches(settings.DATA_DIR / "caches", 1 << 20)
+scope = CacheScope(project="octo/site", trusted=True)
+with caches.borrow("modules", scope, "k"):
+    pass
+(settings.DATA_DIR / "entry").mkdir()
+caches.put("modules", scope, "k", settings.DATA_DIR / "entry")
+with caches.borrow("modules", scope, "k"):
+    pass
+caches.forget(scope)
 for _ in range(3):
     counted({}, lambda *_: None)
 if len(sys.argv) > 3:
@@ -97,6 +108,10 @@ def test_processes_are_counted_together_and_the_database_is_asked(
     assert found['deploystack_http_request_seconds_count{kind="page",status="4xx"}'] == "6.0"
     stage = 'deploystack_build_stage_seconds_sum{framework="Vite",stage="build"}'
     assert found[stage] == "6.0"
+    assert found["deploystack_worker_busy_seconds_total"] == "6.0", "without waiting"
+    for result in ("hit", "miss"):
+        lookups = f'deploystack_cache_lookups_total{{cache="modules",result="{result}"}}'
+        assert found[lookups] == "2.0"
     assert found['deploystack_queue_builds{environment="preview"}'] == "1.0"
     assert found['deploystack_queue_builds{environment="production"}'] == "0.0"
     assert float(found['deploystack_queue_oldest_seconds{environment="preview"}']) >= 0
