@@ -24,6 +24,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "approve": "builds",
         "promote": "deployments",
         "rollback": "deployments",
+        "alias": "aliases",
         "delete": "deployments",
     },
     "Projects": {

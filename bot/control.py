@@ -11,12 +11,21 @@ from dataclasses import dataclass
 
 from bot.errors import UserError
 from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
-from bot.models import access, approvals, audit, changes, deployments, domains, projects
+from bot.models import (
+    access,
+    aliases,
+    approvals,
+    audit,
+    changes,
+    deployments,
+    domains,
+    projects,
+)
 from bot.models.access import AccessKind
 from bot.models.database import Database
 from bot.models.deployments import Requested
 from bot.models.status import DeploymentStatus
-from bot.models.tables import Build, Deployment, Domain, Project
+from bot.models.tables import Alias, Build, Deployment, Domain, Project
 from bot.settings import Settings
 from bot.storage.store import Store
 
@@ -52,6 +61,19 @@ class Control:
             self._say_live(earlier.id)
         self.tell()
         return earlier
+
+    def set_alias(self, actor: str, project: Project, name: str, deployment_id: str) -> Alias:
+        """Make a name lead to a deployment. Raises `UserError`."""
+        with self.database.write():
+            alias = aliases.point(project, name, deployment_id)
+            self._note_alias(actor, "alias.set", project, name, deployment=deployment_id)
+        return alias
+
+    def remove_alias(self, actor: str, project: Project, name: str) -> None:
+        """Take a name away that was given by hand. Raises `UserError`: `alias-not-found`."""
+        with self.database.write():
+            aliases.remove(project.id, name)
+            self._note_alias(actor, "alias.remove", project, name)
 
     def cancel(self, actor: str, build: Build) -> None:
         """Give up a build that is queued or running. Raises `UserError`."""
@@ -169,6 +191,12 @@ class Control:
         build = deployments.newest_build(deployment_id)
         if build is not None:
             self.bus.publish(BuildCompleted(deployment_id, build.id))
+
+    @staticmethod
+    def _note_alias(
+        actor: str, action: str, project: Project, name: str, **details: object
+    ) -> None:
+        audit.note(actor, action, name, project=project.name, **details)
 
     def _note(self, actor: str, action: str, project: Project, **details: object) -> None:
         audit.note(actor, action, project.name, project=project.name, **details)

@@ -138,6 +138,10 @@ class Settings:
             return f"{public.scheme}://{key}.{self.PREVIEW_DOMAIN}{port}/"
         return f"{self.PUBLIC_URL}/{key}/"
 
+    def alias_url(self, address: str, path: str) -> str:
+        """Where an alias is: by its address under the preview domain, else by its path."""
+        return self.deployment_url(address) if self.PREVIEW_DOMAIN else f"{self.PUBLIC_URL}{path}"
+
     def has_own_host(self, key: str) -> bool:
         return bool(self.PREVIEW_DOMAIN) and len(key) <= 63
 

@@ -21,6 +21,7 @@ from bot.api.specification import specification
 from bot.api.v1 import (
     access,
     administration,
+    aliases,
     builds,
     collection,
     deployments,
@@ -87,7 +88,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(projects.blueprint(services))
     api.register_api(domains.blueprint(services))
     for resource in (
-        access, members, pull_requests, tokens, users, administration, collection,
+        access, aliases, members, pull_requests, tokens, users, administration, collection,
     ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:

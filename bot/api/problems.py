@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 # What is not named here is 422: understood, and not possible.
 _STATUS: dict[str, int] = {
+    "alias-taken": 409,
     "archive-type-unknown": 415,
     "conflict": 409,
     "digest-mismatch": 400,

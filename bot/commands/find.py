@@ -9,15 +9,18 @@ from urllib.parse import quote, urlsplit
 from bot.commands.session import Session
 from bot.errors import UserError
 
+_ALIASES = "~"  # what aliases' paths begin with
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def deployment(session: Session, meant: str, project: str = "") -> dict[str, Any]:
-    """By its id, its address, a build's id, a full commit SHA, or a branch; empty: the newest.
+    """By its id, its address, a build's id, a full SHA, a branch or an alias; empty: the newest.
 
     Raises `UserError`: `deployment-not-found`, `project-missing`.
     """
     key = _key(meant)
+    if key == _ALIASES:
+        return _led_to(session, meant, project)
     if key.startswith("bld-"):
         key = session.client.get(f"builds/{quote(key, safe='')}")["data"]["deployment_id"]
     if key.startswith("dpl-"):
@@ -28,7 +31,7 @@ def deployment(session: Session, meant: str, project: str = "") -> dict[str, Any
         query["project_id"] = session.project(project)["id"]
     rows = session.client.get("deployments", limit=1, **query)["data"]
     if not rows:
-        raise UserError("deployment-not-found", f"There is no deployment {meant}".strip() + ".")
+        return _led_to(session, meant, project)
     newest: dict[str, Any] = rows[0]
     return newest
 
@@ -44,6 +47,19 @@ def build(session: Session, meant: str, project: str = "") -> dict[str, Any]:
         raise UserError("build-not-found", f"{of} was never built.")
     newest: dict[str, Any] = rows[0]
     return newest
+
+
+def _led_to(session: Session, meant: str, project: str) -> dict[str, Any]:
+    """What one of the project's names leads to, by the name or its address."""
+    if meant and session.project_name(project):
+        path = f"projects/{session.project(project)['id']}/aliases"
+        address = f"{meant.rstrip('/')}/"
+        for row in session.client.get(path)["data"]:
+            if row["name"] == meant or row["url"] == address:
+                answered = session.client.get(f"deployments/{row['deployment_id']}")
+                found: dict[str, Any] = answered["data"]
+                return found
+    raise UserError("deployment-not-found", f"There is no deployment {meant}".strip() + ".")
 
 
 def _key(meant: str) -> str:

@@ -142,11 +142,7 @@ def _urls(settings: Settings) -> Callable[[str], str]:
     """The address of a deployment's key, or of an alias (an address without digits of a SHA)."""
 
     def url(key: str, alias: bool = False) -> str:
-        if not alias:
-            return settings.deployment_url(key)
-        if settings.PREVIEW_DOMAIN:
-            return settings.deployment_url(key)
-        return f"{settings.PUBLIC_URL}{alias_path(key)}"
+        return settings.alias_url(key, alias_path(key)) if alias else settings.deployment_url(key)
 
     return url
 

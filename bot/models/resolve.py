@@ -44,11 +44,12 @@ def by_key(key: str) -> list[Found]:
     return [_found(row) for row in rows]
 
 
-# Where two names come to the same address: production before pull requests before
-# branches, then whoever had it first.
+# Where two names come to the same address: production before pull requests before what was
+# set by hand before branches, then whoever had it first.
 _ALIAS = """
 SELECT deployment_id FROM aliases WHERE address = ?
-ORDER BY CASE kind WHEN 'production' THEN 0 WHEN 'pull request' THEN 1 ELSE 2 END, project_id, id
+ORDER BY CASE kind WHEN 'production' THEN 0 WHEN 'pull request' THEN 1 WHEN 'custom' THEN 2
+    ELSE 3 END, project_id, id
 LIMIT 1
 """
 

@@ -44,3 +44,4 @@ class AliasKind(StrEnum):
     PRODUCTION = "production"
     BRANCH = "branch"
     PULL_REQUEST = "pull request"
+    CUSTOM = "custom"  # set by hand, and moved by hand alone

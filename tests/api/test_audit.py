@@ -61,6 +61,11 @@ def variable(api: Running) -> None:
     api.request("PUT", "/api/v1/projects/1/variables/A", json={"value": "x"})
 
 
+def aliased(api: Running) -> None:
+    body = {"deployment_id": live(api)}
+    assert api.request("PUT", "/api/v1/projects/1/aliases/demo", json=body).status_code == 200
+
+
 def token(api: Running) -> str:
     api.new_token()
     return str(Token.get().id)
@@ -114,6 +119,16 @@ OPERATIONS: dict[str, Case] = {
     "POST /api/v1/projects/{project_id}/rollback": (
         lambda api: [production(api), production(api)],
         "/api/v1/projects/1/rollback",
+        None,
+    ),
+    "PUT /api/v1/projects/{project_id}/aliases/{name}": (
+        project,
+        "/api/v1/projects/1/aliases/demo",
+        lambda api: {"deployment_id": live(api)},
+    ),
+    "DELETE /api/v1/projects/{project_id}/aliases/{name}": (
+        aliased,
+        "/api/v1/projects/1/aliases/demo",
         None,
     ),
     "POST /api/v1/projects/{project_id}/domains": (

@@ -41,6 +41,8 @@ def described(api: Running) -> Any:
     api.post("/api/v1/projects/1/domains", json={"domain": "www.example.com"})
     api.post("/api/v1/tokens", json={"name": "x"})
     api.request("PUT", "/api/v1/projects/1/variables/A", json={"value": "b"})
+    made = api.get("/api/v1/deployments").json["data"][0]["id"]
+    api.request("PUT", "/api/v1/projects/1/aliases/a", json={"deployment_id": made})
     api.post("/api/v1/users", json={"login": "a"})
     api.request("PUT", "/api/v1/projects/1/members/a", json={"role": "viewer"})
     return schemathesis.openapi.from_wsgi("/openapi.json", api.client.application)

@@ -503,6 +503,8 @@ SCOPED = [
     ("GET", "/api/v1/usage", Scope.READ),
     ("POST", "/api/v1/projects/1/rollback", Scope.DEPLOY),
     ("POST", "/api/v1/deployments/missing", Scope.DEPLOY),
+    ("PUT", "/api/v1/projects/1/aliases/demo", Scope.DEPLOY),
+    ("DELETE", "/api/v1/projects/1/aliases/demo", Scope.DEPLOY),
     ("PUT", "/api/v1/projects/1/variables/A", Scope.ADMIN),
     ("POST", "/api/v1/projects/1/domains", Scope.ADMIN),
     ("DELETE", "/api/v1/projects/1", Scope.ADMIN),
@@ -512,6 +514,7 @@ SCOPED = [
 ]
 BODIES = {
     "/api/v1/deployments/missing": {"files": {"index.html": "a" * 64}},
+    "/api/v1/projects/1/aliases/demo": {"deployment_id": "dpl-none"},
     "/api/v1/projects/1/variables/A": {"value": "x"},
     "/api/v1/projects/1/domains": {"domain": "a.example.com"},
     "/api/v1/tokens": {"name": "x"},

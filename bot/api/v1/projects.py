@@ -1,4 +1,4 @@
-"""Projects, with what hangs on them: aliases, variables, production."""
+"""Projects, with what hangs on them: variables, production."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from bot.api.services import Services
 from bot.api.v1 import find
 from bot.api.v1.paging import page_of
 from bot.api.v1.schemas import (
-    AliasList,
-    AliasOut,
     OneDeployment,
     OneProject,
     OneVariable,
@@ -34,7 +32,7 @@ from bot.api.v1.schemas import (
 from bot.errors import UserError
 from bot.models import audit, changes, projects, uploads, variables
 from bot.models.ids import now
-from bot.models.tables import Alias, Project, Variable
+from bot.models.tables import Project, Variable
 from bot.models.tokens import Scope
 from bot.models.variables import Context
 from bot.sealing import sealing_from
@@ -151,16 +149,6 @@ def blueprint(services: Services) -> APIBlueprint:
         return _deployment(earlier.id, services)
 
     @api.get(
-        "/projects/<project_id>/aliases",
-        summary="A project's aliases: production, branches, pull requests",
-        responses={200: AliasList, 404: Problem},
-    )
-    def list_aliases(path: ProjectPath) -> Response:
-        found = find.project(path.project_id, Scope.READ)
-        rows = Alias.select().where(Alias.project == found.id).order_by(Alias.kind, Alias.name)
-        return answer(AliasList(data=[_alias_out(row) for row in rows]))
-
-    @api.get(
         "/projects/<project_id>/variables",
         summary="The names of a project's variables",
         responses={200: VariableList, 404: Problem},
@@ -208,7 +196,3 @@ def blueprint(services: Services) -> APIBlueprint:
 def _deployment(deployment_id: str, services: Services) -> Response:
     found = find.deployment(deployment_id, Scope.READ)
     return answer(OneDeployment(data=deployment_out(found, services.settings)))
-
-
-def _alias_out(alias: Alias) -> AliasOut:
-    return AliasOut.model_validate(alias, from_attributes=True)

@@ -121,16 +121,6 @@ class FileOut(BaseModel):
     digest: str = Field(description="SHA-256, hex.")
 
 
-class AliasOut(BaseModel):
-    """A moving name for a deployment."""
-
-    kind: str
-    name: str
-    address: str = Field(description="Label under the preview domain, or the domain itself.")
-    deployment_id: str
-    updated_at: Time
-
-
 class DomainIn(Asked):
     domain: Annotated[
         str,
@@ -260,10 +250,6 @@ class TokenPage(Page):
     data: list[TokenOut]
 
 
-class AliasList(BaseModel):
-    data: list[AliasOut]
-
-
 class VariableList(BaseModel):
     data: list[VariableOut]
 
@@ -282,10 +268,6 @@ class OneDeployment(BaseModel):
 
 class OneProject(BaseModel):
     data: ProjectOut
-
-
-class OneAlias(BaseModel):
-    data: AliasOut
 
 
 class OneVariable(BaseModel):
