@@ -64,6 +64,12 @@ class Settings:
     STORAGE_CACHE_SIZE: int
     GITHUB_SERVER_URL: str
     GITHUB_API_URL: str
+    STORAGE_BUDGET: int
+    RETENTION_EVERY: int
+    RETENTION_CLOSED_DAYS: int
+    RETENTION_IDLE_DAYS: int
+    RETENTION_PRODUCTION_KEPT: int
+    RETENTION_FAILED_DAYS: int
     GITHUB_WEBHOOK_SECRET: tuple[Secret, ...]
     GITHUB_TOKEN: Secret
     GITHUB_APP_ID: str
@@ -195,6 +201,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("GITHUB_API_URL", "https://api.github.com", url, "GitHub's REST API"),
     Setting("GITHUB_WEBHOOK_SECRET", "", secrets,
             "webhook secret; two, comma-separated, while rotating"),
+    Setting("STORAGE_BUDGET", "0", size,
+            "bytes that deployments may hold together; beyond, the longest unused go; 0: any"),
+    Setting("RETENTION_EVERY", "3600", whole(),
+            "seconds between looks at what is no longer to be kept; 0: none"),
+    Setting("RETENTION_CLOSED_DAYS", "30", whole(0, 36500),
+            "days that previews outlive their branch or pull request; 0: for ever"),
+    Setting("RETENTION_IDLE_DAYS", "90", whole(0, 36500),
+            "days that unvisited deployments stay that no name leads to; 0: for ever"),
+    Setting("RETENTION_PRODUCTION_KEPT", "10", whole(0, 100000),
+            "newest production deployments of a project that stay, used or not"),
+    Setting("RETENTION_FAILED_DAYS", "30", whole(0, 36500),
+            "days that builds without a live deployment stay, with their logs; 0: for ever"),
     Setting("GITHUB_TOKEN", "", Secret, "personal access token; empty: nothing is posted"),
     Setting("GITHUB_APP_ID", "", str, "id of the GitHub App, instead of a token"),
     Setting("GITHUB_APP_PRIVATE_KEY", "", private_key, "the App's PEM key: text or path"),

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-_GOOD, _BAD = {"ready", "verified"}, {"failed", "errored", "timed out", "deleted", "cancelled"}
+_GOOD = {"ready", "verified"}
+_BAD = {"failed", "errored", "timed out", "deleted", "expired", "cancelled"}
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

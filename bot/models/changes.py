@@ -81,8 +81,10 @@ def roll_back(project_id: int) -> Deployment:
     return earlier
 
 
-def delete_deployment(deployment_id: str) -> list[str]:
-    """Mark a deployment as deleted; answers the builds that this cancelled.
+def delete_deployment(
+    deployment_id: str, status: DeploymentStatus = DeploymentStatus.DELETED
+) -> list[str]:
+    """Mark a deployment as deleted, or expired; answers the builds that this cancelled.
 
     Raises `UserError` where production leads to it.
     """
@@ -95,7 +97,7 @@ def delete_deployment(deployment_id: str) -> list[str]:
     active = Build.select().where(Build.deployment == deployment_id, Build.status.in_(ACTIVE))
     cancelled = [build.id for build in active if cancel_build(build.id)]
     Alias.delete().where(Alias.deployment == deployment_id).execute()
-    _set_status(deployment_id, DeploymentStatus.DELETED)
+    _set_status(deployment_id, status)
     return cancelled
 
 

@@ -102,6 +102,9 @@ def request_build(
     deployment_id, status, known_environment, known_trusted, build_id, build_status = found
     if trusted and not known_trusted:
         return _build_anew(deployment_id, ref, source, environment)
+    if status == DeploymentStatus.EXPIRED:
+        own = bool(known_trusted)
+        return _build_anew(deployment_id, ref, source, environment, trusted=own)
     if status == DeploymentStatus.SKIPPED and build_id is None:
         return Requested(deployment_id, "", created=False, ready=False)
     if environment == "production" != known_environment:
@@ -117,13 +120,16 @@ def request_build(
     return Requested(deployment_id, build_id, created=False, ready=ready)
 
 
-def _build_anew(deployment_id: str, ref: str, source: str, environment: str) -> Requested:
-    """What was built, or is being built, is not what is wanted: other variables count."""
+def _build_anew(
+    deployment_id: str, ref: str, source: str, environment: str, *, trusted: bool = True
+) -> Requested:
+    """What was built, or is being built, is not what is wanted: other variables count, or
+    it is no longer kept."""
     time = now()
     for (build_id,) in sql.rows(_UNFINISHED, deployment_id):
         sql.execute(_SUPERSEDE, time, build_id)
     pending = DeploymentStatus.PENDING
-    sql.execute(_BECOMES, True, ref, source, environment, pending, time, deployment_id)
+    sql.execute(_BECOMES, trusted, ref, source, environment, pending, time, deployment_id)
     return queue_build(deployment_id)
 
 

@@ -74,6 +74,11 @@ def by_name(name: str) -> Project | None:
     return found
 
 
+def names() -> dict[int, str]:
+    """Id → name of every project."""
+    return {int(id_): str(name) for id_, name in sql.rows("SELECT id, name FROM projects")}
+
+
 _SWITCHES = frozenset({"toolbar", "build_on_visit"})
 
 

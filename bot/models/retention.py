@@ -1,13 +1,13 @@
 """Which deployments are to go, which are kept, and why: in words, and by one set of rules.
 
 It is not in charge of contents (`bot.storage.collect`), nor of how long things are kept:
-that is a `Policy`, which callers give.
+that is a `Policy`, which callers give (`bot.models.policies`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from bot.models import changes, sql
@@ -18,22 +18,37 @@ DAY = 86_400_000  # ms
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`preview_days`: how long a preview outlives its branch or pull request.
-    `production_kept`: how many of the newest production deployments are kept."""
+    """How long things are kept. Days of 0: for ever.
 
-    preview_days: int = 30
+    `closed_days`: how long a preview outlives its branch or pull request; `idle_days`: what
+    no name leads to, after its last visit. `production_kept`: how many of the newest
+    production deployments stay whatever happens; older ones count as previews do.
+    `failed_days`: builds without a live deployment, and their logs.
+    """
+
+    closed_days: int = 30
+    idle_days: int = 0
     production_kept: int = 10
+    failed_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A live deployment. `ref` is a branch; `sha` is empty for an upload."""
+    """A live deployment. `ref` is a branch; `sha` is empty for an upload.
+
+    `visited_at` is the hour of its last visit (ms); 0: nobody has been there.
+    """
 
     id: str
     sha: str
     ref: str
     production: bool
     created_at: int
+    visited_at: int = 0
+
+    @property
+    def used_at(self) -> int:
+        return max(self.created_at, self.visited_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +66,11 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`reasons` to keep it, whatever room it takes. Without any it goes at `expires_at` (ms),
-    or, if that is `None`, when room is needed."""
+    `because` of something, or, if that is `None`, when room is needed."""
 
     reasons: tuple[str, ...]
     expires_at: int | None = None
+    because: str = ""
 
     @property
     def kept(self) -> bool:
@@ -74,9 +90,9 @@ def decide(facts: Facts, policy: Policy) -> dict[str, Verdict]:
             reasons.append("a build of it is queued or running")
         if one.id in newest:
             reasons.append(f"it is one of the newest {policy.production_kept} of production")
-        verdicts[one.id] = Verdict(
-            tuple(dict.fromkeys(reasons)), _expiry(one, facts, policy.preview_days * DAY)
-        )
+        ends = _ended(one, facts, policy), _unused(one, policy)
+        first = min(filter(None, ends), default=(None, ""))
+        verdicts[one.id] = Verdict(tuple(dict.fromkeys(reasons)), *first)
     return verdicts
 
 
@@ -113,7 +129,7 @@ def _heads(one: Candidate, facts: Facts) -> list[str]:
     ]
 
 
-def _expiry(one: Candidate, facts: Facts, after: int) -> int | None:
+def _ended(one: Candidate, facts: Facts, policy: Policy) -> tuple[int, str] | None:
     """When it goes: so long after the last branch or pull request of it has ended."""
     ends: list[int | None] = []
     if one.ref in facts.branches:
@@ -124,14 +140,22 @@ def _expiry(one: Candidate, facts: Facts, after: int) -> int | None:
         if (one.sha and sha == one.sha) or (one.ref and branch == one.ref)
     ]
     known = [end for end in ends if end is not None]
-    if not known or len(known) < len(ends):
+    if not policy.closed_days or not known or len(known) < len(ends):
         return None
-    return max(known) + after
+    return max(known) + policy.closed_days * DAY, "its branch or pull request has ended"
+
+
+def _unused(one: Candidate, policy: Policy) -> tuple[int, str] | None:
+    if not policy.idle_days:
+        return None
+    return one.used_at + policy.idle_days * DAY, "no name leads to it and nobody visits it"
 
 
 _LIVE = """
-SELECT id, sha, ref, environment, created_at FROM deployments
-WHERE project_id = ? AND status = ? ORDER BY created_at DESC, id DESC
+SELECT d.id, d.sha, d.ref, d.environment, d.created_at, (
+    SELECT MAX(t.hour) FROM traffic t WHERE t.deployment_id = d.id AND t.status IN (2, 3))
+FROM deployments d
+WHERE d.project_id = ? AND d.status = ? ORDER BY d.created_at DESC, d.id DESC
 """
 _BUILDING = f"""
 SELECT DISTINCT b.deployment_id FROM builds b JOIN deployments d ON d.id = b.deployment_id
@@ -147,8 +171,8 @@ def facts_of(project_id: int) -> Facts:
         aliases[deployment_id].append((kind, name))
     return Facts(
         live=tuple(
-            Candidate(id_, sha or "", ref, environment == "production", created_at)
-            for id_, sha, ref, environment, created_at in sql.rows(
+            Candidate(id_, sha or "", ref, environment == "production", created_at, visited or 0)
+            for id_, sha, ref, environment, created_at, visited in sql.rows(
                 _LIVE, project_id, DeploymentStatus.READY
             )
         ),
@@ -171,33 +195,70 @@ def facts_of(project_id: int) -> Facts:
     )
 
 
-def expired(project_id: int, policy: Policy, time: int) -> list[str]:
-    """Ids of the deployments whose time is up, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A live deployment that nothing needs. `due`: its time is up; else it is expendable."""
+
+    project_id: int
+    id: str
+    sha: str
+    ref: str
+    used_at: int
+    due: bool
+    because: str
+
+
+def going(project_id: int, policy: Policy, time: int) -> list[Going]:
+    """All that nothing needs, the longest unused first."""
     facts = facts_of(project_id)
     verdicts = decide(facts, policy)
-    return [one.id for one in reversed(facts.live) if verdicts[one.id].expired(time)]
+    found = []
+    for one in facts.live:
+        verdict = verdicts[one.id]
+        if verdict.kept:
+            continue
+        due = verdict.expired(time)
+        because = verdict.because if due else "room is needed, and no name leads to it"
+        found.append(Going(project_id, one.id, one.sha, one.ref, one.used_at, due, because))
+    return sorted(found, key=lambda one: (one.used_at, one.id))
 
 
-def remove_expired(project_id: int, policy: Policy, time: int) -> list[str]:
-    """Mark as deleted whose time is up; the caller holds a transaction, and deletes the rest.
+def remove(project_id: int, policy: Policy, wanted: Collection[str]) -> list[str]:
+    """Mark those of `wanted` as expired that nothing needs; the caller holds a transaction,
+    and deletes the rest.
 
     Decided and done under the project's lock: what a name was led to meanwhile stays.
     """
     sql.lock_project(project_id)
-    gone = expired(project_id, policy, time)
+    verdicts = decide(facts_of(project_id), policy)
+    gone = [id_ for id_ in wanted if id_ in verdicts and not verdicts[id_].kept]
     for deployment_id in gone:
-        changes.delete_deployment(deployment_id)
+        changes.delete_deployment(deployment_id, DeploymentStatus.EXPIRED)
     return gone
 
 
-def why_kept(project_id: int, deployment_id: str, policy: Policy, time: int) -> list[str]:
-    """Why a deployment is still there, in words; empty: it is not live, or its time is up."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Why a deployment is still there, in words, and when it goes (ms), if that is known.
+
+    `needed`: it stays, whatever room it takes. No reasons: it is not live, or its time is up.
+    """
+
+    reasons: tuple[str, ...]
+    needed: bool = False
+    expires_at: int | None = None
+
+
+def why_kept(project_id: int, deployment_id: str, policy: Policy, time: int) -> Kept:
     verdict = decide(facts_of(project_id), policy).get(deployment_id)
-    if verdict is None or verdict.expired(time):
-        return []
+    if verdict is None:
+        return Kept(())
     if verdict.kept:
-        return list(verdict.reasons)
+        return Kept(verdict.reasons, needed=True)
+    if verdict.expired(time):
+        return Kept((), expires_at=verdict.expires_at)
     if verdict.expires_at is not None:
         days = -(-(verdict.expires_at - time) // DAY)
-        return [f"its branch or pull request has ended; it goes in {days} days"]
-    return ["nothing says that it should go"]
+        when = f"in {days} days" if days != 1 else "within a day"
+        return Kept((f"{verdict.because}; it goes {when}",), expires_at=verdict.expires_at)
+    return Kept(("nothing says that it should go",))

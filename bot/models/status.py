@@ -30,6 +30,10 @@ class DeploymentStatus(StrEnum):
     FAILED = "failed"  # its newest build ended otherwise
     SKIPPED = "skipped"  # its commit message, or the project's rules, ask for no build
     DELETED = "deleted"
+    EXPIRED = "expired"  # retention has taken it away; built again where a branch comes to it
+
+
+GONE = (DeploymentStatus.DELETED, DeploymentStatus.EXPIRED)
 
 
 class OutboxState(StrEnum):

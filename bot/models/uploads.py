@@ -12,7 +12,7 @@ from bot.models import sql, users
 from bot.models.addresses import slug
 from bot.models.deployments import Requested, queue_build
 from bot.models.ids import now
-from bot.models.status import DeploymentStatus
+from bot.models.status import GONE, DeploymentStatus
 from bot.models.tables import Deployment, Project
 from bot.models.users import Role
 
@@ -89,7 +89,7 @@ def withdraw(deployment_id: str) -> None:
 def is_known(deployment_id: str) -> bool:
     """Whether a deployment is there, and not deleted."""
     found = Deployment.select().where(
-        Deployment.id == deployment_id, Deployment.status != DeploymentStatus.DELETED
+        Deployment.id == deployment_id, Deployment.status.not_in(GONE)
     )
     return bool(found.exists())
 

@@ -37,13 +37,18 @@ _STORED = """
 SELECT SUM(size) FROM (
     SELECT DISTINCT f.digest, f.size FROM files f
     JOIN deployments d ON d.id = f.deployment_id
-    WHERE (d.project_id = ? OR ? = 0) AND d.status <> 'deleted') AS contents
+    WHERE (d.project_id = ? OR ? = 0) AND d.status NOT IN ('deleted', 'expired')) AS contents
 """
 _SERVED = """
 SELECT SUM(t.requests), SUM(t.size) FROM traffic t
 JOIN deployments d ON d.id = t.deployment_id
 WHERE d.project_id = ? AND t.hour >= ?
 """
+
+
+def published_deployments() -> set[str]:
+    """Ids of the deployments that visitors may ask for."""
+    return {str(row[0]) for row in sql.rows("SELECT id FROM deployments WHERE status = 'ready'")}
 
 
 def stored_bytes(project_id: int = 0) -> int:

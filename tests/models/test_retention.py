@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from bot.models import deployments, projects, retention
+from bot.models import (
+    builds,
+    changes,
+    chores,
+    deployments,
+    forgetting,
+    policies,
+    projects,
+    retention,
+    traffic,
+)
 from bot.models.database import Database
-from bot.models.retention import DAY, Candidate, Facts, Policy, decide
-from bot.models.status import AliasKind, DeploymentStatus
-from bot.models.tables import Deployment, PullRequest, Ref
+from bot.models.ids import now
+from bot.models.retention import DAY, Candidate, Facts, Kept, Policy, decide
+from bot.models.status import AliasKind, BuildStatus, DeploymentStatus
+from bot.models.tables import Build, Deployment, PullRequest, Ref
 
-POLICY = Policy(preview_days=30, production_kept=2)
+POLICY = Policy(closed_days=30, production_kept=2)
 NOW = 1000 * DAY
 LONG_AGO, LATELY = NOW - 31 * DAY, NOW - 29 * DAY
 
@@ -132,7 +143,7 @@ def live(database: Database, project_id: int, sha: str, ref: str) -> str:
     return requested.deployment_id
 
 
-def test_what_expired_is_marked_as_deleted_and_the_rest_says_why_it_stays(
+def test_what_expired_is_marked_so_and_the_rest_says_why_it_stays(
     database: Database, project_id: int
 ) -> None:
     old = live(database, project_id, "a" * 40, "gone")
@@ -141,17 +152,22 @@ def test_what_expired_is_marked_as_deleted_and_the_rest_says_why_it_stays(
         Ref.create(project=project_id, name="gone", sha="a" * 40, deleted=True, moved_at=LONG_AGO)
         Ref.create(project=project_id, name="topic", sha="b" * 40, moved_at=LONG_AGO)
         projects.point_alias(project_id, AliasKind.BRANCH, "gone", old)
-    assert retention.why_kept(project_id, old, POLICY, NOW) == []
-    assert retention.why_kept(project_id, old, POLICY, LONG_AGO) == [
-        "its branch or pull request has ended; it goes in 30 days"
+    due = retention.going(project_id, POLICY, NOW)
+    assert [(one.id, one.due, one.because) for one in due] == [
+        (old, True, "its branch or pull request has ended")
     ]
+    kept = retention.why_kept(project_id, old, POLICY, LONG_AGO)
+    assert kept == Kept(
+        ("its branch or pull request has ended; it goes in 30 days",), False, LONG_AGO + 30 * DAY
+    )
+    assert retention.why_kept(project_id, old, POLICY, NOW).reasons == ()
     with database.write():
-        assert retention.remove_expired(project_id, POLICY, NOW) == [old]
-    assert Deployment.get_by_id(old).status == DeploymentStatus.DELETED
+        assert retention.remove(project_id, POLICY, [old, current]) == [old]
+    assert Deployment.get_by_id(old).status == DeploymentStatus.EXPIRED
     assert Deployment.get_by_id(current).status == DeploymentStatus.READY
-    assert retention.why_kept(project_id, current, POLICY, NOW) == [
-        "it is the newest commit of the branch topic"
-    ]
+    assert retention.why_kept(project_id, current, POLICY, NOW) == Kept(
+        ("it is the newest commit of the branch topic",), needed=True
+    )
 
 
 def test_what_is_led_to_after_it_expired_stays(database: Database, project_id: int) -> None:
@@ -161,8 +177,147 @@ def test_what_is_led_to_after_it_expired_stays(database: Database, project_id: i
             project=project_id, number=5, head_sha="a" * 40, head_ref="gone", open=False,
             moved_at=LONG_AGO,
         )  # fmt: skip
-    assert retention.expired(project_id, POLICY, NOW) == [old]
+    assert [one.id for one in retention.going(project_id, POLICY, NOW)] == [old]
     with database.write():
         projects.point_alias(project_id, AliasKind.PRODUCTION, "production", old)
     with database.write():
-        assert retention.remove_expired(project_id, POLICY, NOW) == []
+        assert retention.remove(project_id, POLICY, [old]) == []
+
+
+def test_what_nobody_visits_goes_and_what_is_visited_stays(
+    database: Database, project_id: int
+) -> None:
+    idle = Policy(idle_days=10)
+    unvisited = live(database, project_id, "a" * 40, "topic")
+    visited = live(database, project_id, "b" * 40, "topic")
+    later = now() + 11 * DAY
+    with database.write():
+        Ref.create(project=project_id, name="topic", sha="c" * 40, moved_at=now())
+        traffic.add(visited, later - DAY, 2, 1, 100)
+        traffic.add(unvisited, later - DAY, 4, 1, 100)  # was not let in
+    found = {one.id: one.due for one in retention.going(project_id, idle, later)}
+    assert found == {unvisited: True, visited: False}
+    assert [one.id for one in retention.going(project_id, idle, later)] == [unvisited, visited]
+    kept = retention.why_kept(project_id, visited, idle, later)
+    assert kept.reasons == ("no name leads to it and nobody visits it; it goes in 9 days",)
+
+
+def test_production_beyond_the_newest_goes_as_previews_do() -> None:
+    live = tuple(Candidate(f"dpl-{n}", str(n), "main", True, NOW - n * DAY) for n in range(4))
+    given = Facts(live, frozenset(), {}, {"main": ("0", None)})
+    verdicts = decide(given, Policy(production_kept=2, idle_days=3))
+    assert [verdicts[f"dpl-{n}"].kept for n in range(4)] == [True, True, False, False]
+    assert [verdicts[f"dpl-{n}"].expired(NOW) for n in range(4)] == [False, False, False, True]
+
+
+def test_days_of_zero_are_for_ever() -> None:
+    given = facts(preview(), branches={"topic": ("a", LONG_AGO)})
+    assert decide(given, Policy(closed_days=0, idle_days=0))["dpl-1"].expires_at is None
+
+
+def test_a_commit_that_a_branch_comes_back_to_is_built_again(
+    database: Database, project_id: int
+) -> None:
+    old = live(database, project_id, "a" * 40, "gone")
+    with database.write():
+        assert retention.remove(project_id, POLICY, [old]) == [old]
+        asked = deployments.request_build(project_id, "a" * 40, "topic", "push", "preview")
+    assert (asked.deployment_id, asked.created) == (old, True)
+    assert Deployment.get_by_id(old).status == DeploymentStatus.PENDING
+
+
+def test_a_forks_commit_that_is_built_again_is_trusted_no_more_than_before(
+    database: Database, project_id: int
+) -> None:
+    with database.write():
+        asked = deployments.request_build(
+            project_id, "a" * 40, "patch", "pull_request", "preview", trusted=False
+        )
+        changes.delete_deployment(asked.deployment_id, DeploymentStatus.EXPIRED)
+        again = deployments.request_build(
+            project_id, "a" * 40, "patch", "pull_request", "preview", trusted=False
+        )
+    assert again.created
+    assert not Deployment.get_by_id(asked.deployment_id).trusted
+
+
+def test_what_somebody_deleted_is_not_built_again(database: Database, project_id: int) -> None:
+    old = live(database, project_id, "a" * 40, "gone")
+    with database.write():
+        changes.delete_deployment(old)
+        asked = deployments.request_build(project_id, "a" * 40, "topic", "push", "preview")
+    assert not asked.created
+    assert Deployment.get_by_id(old).status == DeploymentStatus.DELETED
+
+
+def test_a_project_says_how_long_where_the_operator_does_not_decide(
+    database: Database, project_id: int
+) -> None:
+    operators = Policy(closed_days=30, idle_days=90, production_kept=10, failed_days=30)
+    assert policies.of_project(project_id, operators) == operators
+    with database.write():
+        policies.put(project_id, {"closed_days": 0, "production_kept": 3})
+    assert policies.of_project(project_id, operators) == Policy(0, 90, 3, 30)
+    assert policies.own(project_id)["idle_days"] is None
+
+
+def test_old_builds_of_nothing_are_forgotten_and_answers_are_kept(
+    database: Database, project_id: int
+) -> None:
+    """A branch that a failed build is the answer to keeps it: it would be built again."""
+    of_head = failed(database, project_id, "a" * 40)
+    of_none = failed(database, project_id, "b" * 40)
+    with database.write():
+        Ref.create(project=project_id, name="topic", sha="a" * 40, moved_at=1)
+    assert forgetting.old_builds(project_id, 1) == []
+    old = forgetting.old_builds(project_id, now() + DAY)
+    assert [build.deployment_id for build in old] == [of_none]
+    assert forgetting.count_old_builds(project_id, now() + DAY) == 1
+    with database.write():
+        assert forgetting.forget_builds(old) == [of_none]
+    assert Deployment.get_or_none(Deployment.id == of_none) is None
+    assert Deployment.get_by_id(of_head).status == DeploymentStatus.FAILED
+
+
+def test_failed_attempts_at_what_is_live_go_and_it_stays(
+    database: Database, project_id: int
+) -> None:
+    deployment = live(database, project_id, "a" * 40, "topic")
+    with database.write():
+        Build.create(
+            id="bld-old", deployment=deployment, status="errored", created_at=1, completed_at=2
+        )
+    old = forgetting.old_builds(project_id, now() + DAY)
+    assert [build.id for build in old] == ["bld-old"]
+    with database.write():
+        assert forgetting.forget_builds(old) == []
+    assert Deployment.get_by_id(deployment).status == DeploymentStatus.READY
+
+
+def failed(database: Database, project_id: int, sha: str) -> str:
+    with database.write():
+        asked = deployments.request_build(project_id, sha, "topic", "push", "preview")
+        builds.claim(asked.build_id, "worker", "logs/one.log")
+        builds.fail(asked.build_id, "worker", BuildStatus.FAILED, "no", "No.", {})
+    return asked.deployment_id
+
+
+def test_a_chore_is_one_workers_at_a_time_and_not_too_often(database: Database) -> None:
+    assert chores.last("sweep") is None
+    assert chores.take("sweep", "one")
+    assert not chores.take("sweep", "two")
+    chores.renew("sweep", "one")
+    chores.complete("sweep", "one", {"bytes": 5})
+    assert not chores.take("sweep", "two", every=60_000)
+    assert chores.take("sweep", "two")
+    found = chores.last("sweep")
+    assert found is not None
+    assert found.result == {"bytes": 5}
+
+
+def test_a_chore_whose_worker_was_killed_is_taken_over(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert chores.take("sweep", "killed")
+    monkeypatch.setattr(chores, "now", lambda: now() + chores.LEASE + 1000)
+    assert chores.take("sweep", "two")

@@ -32,7 +32,7 @@ from bot.api.v1.schemas import (
 from bot.errors import UserError
 from bot.events import BuildFailed
 from bot.models import audit, changes
-from bot.models.status import DeploymentStatus
+from bot.models.status import GONE, DeploymentStatus
 from bot.models.tables import Deployment, File, Project
 from bot.models.tokens import Scope
 from bot.uploads.intake import Uploads
@@ -162,7 +162,7 @@ def blueprint(services: Services, uploads: Uploads) -> APIBlueprint:
     def delete_deployment(path: DeploymentPath) -> Response:
         found = find.deployment(path.deployment_id, Scope.DEPLOY)
         require_match(OneDeployment(data=deployment_out(found, settings)))
-        if found.status == DeploymentStatus.DELETED:
+        if found.status in GONE:
             return nothing()
         with database.write():
             for build_id in changes.delete_deployment(found.id):

@@ -185,6 +185,29 @@ class Access(Table):
         table_name = "access"
 
 
+class Retention(Table):
+    project = pw.ForeignKeyField(Project, primary_key=True, on_delete="CASCADE")
+    closed_days = pw.IntegerField(null=True)
+    idle_days = pw.IntegerField(null=True)
+    production_kept = pw.IntegerField(null=True)
+    failed_days = pw.IntegerField(null=True)
+    updated_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "retention"
+
+
+class Chore(Table):
+    name = pw.TextField(primary_key=True)
+    holder = pw.TextField(default="")
+    lease_until = pw.BigIntegerField(default=0)
+    completed_at = pw.BigIntegerField(default=0)
+    result = pw.TextField(default="{}")
+
+    class Meta:
+        table_name = "chores"
+
+
 class Domain(Table):
     project = pw.ForeignKeyField(Project, on_delete="CASCADE", index=False)
     name = pw.TextField(index=True)
@@ -320,3 +343,4 @@ def down(migrator, db):
     for table in TABLES:
         table._meta.set_database(db)
     db.drop_tables(TABLES)
+    Retention, Chore,
