@@ -36,6 +36,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "NG_CLI_ANALYTICS": "false",
     "NUXT_TELEMETRY_DISABLED": "1",
     "STORYBOOK_DISABLE_TELEMETRY": "1",
+    "TURBO_TELEMETRY_DISABLED": "1",
 }
 
 
@@ -103,7 +104,7 @@ class Commands:
             if step.name == "build":
                 command = Command(
                     argv=step.argv,
-                    folder=tree / plan.root,
+                    folder=tree / plan.folder_of(step),
                     environment=environment,
                     writable=(tree, home),
                     readable=tuple(toolchain.readable),

@@ -16,7 +16,7 @@ from bot.builders.configuration_parts import for_part, names_of
 from bot.builders.detect import Given
 from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
-from bot.builders.plan import PYTHON, UV, Plan, Step
+from bot.builders.plan import Plan, Step
 from bot.builders.project import Project
 from bot.builders.tree import Tree
 
@@ -103,7 +103,9 @@ def _apply(
     build, spa = configuration.file.build, configuration.file.serve.spa
     steps = found.steps
     if install is not None:
-        own = (Step(name="install", argv=install),) if install else ()
+        # In a workspace what is usual runs at its root, and what a project says in the project.
+        folder = found.root if found.workspace else ""
+        own = (Step(name="install", argv=install, folder=folder),) if install else ()
         steps = (*own, *(step for step in steps if step.name != "install"))
     if command is not None:
         own = (Step(name="build", argv=command),) if command else ()
@@ -122,7 +124,7 @@ def _apply(
         node=found.node if build.node is UNSET else build.node,
         python=found.python if build.python is UNSET else build.python,
         package_manager=manager,
-        path=_program_folders(found) if command else (),
+        path=detect.program_folders(found, found.workspace) if command else found.path,
         restorable=install is None or not install or install[:2] in _PLAIN_INSTALLS,
         decided=_decided(configuration, contexts),
         configuration={NAME: configuration.text} if configuration.serves else {},
@@ -145,15 +147,6 @@ def _limits(bounds: Bounds) -> Mapping[str, int]:
         elif value is not UNSET:
             found[name] = value
     return found
-
-
-def _program_folders(found: Plan) -> tuple[str, ...]:
-    """Where the programs lie that the install steps bring."""
-    in_python = found.package_manager == UV
-    return (
-        *((f"{PYTHON}/bin",) if in_python else ()),
-        *(("node_modules/.bin",) if found.package_manager and not in_python else ()),
-    )
 
 
 def _argv(configuration: Configuration, path: tuple[str, str]) -> tuple[str, ...] | None:

@@ -60,12 +60,12 @@ _FROM_SOURCES = re.compile(r"\s*(?:-e|--editable|[./])|[^#]*(?:\bfile:|\bgit\+)"
 class Dependencies:
     """`key` is empty where an install cannot be repeated by copying what it made.
 
-    `scripts` are those of the project's own that an install runs: they may read any
-    source, so they run after every restoring too.
+    `scripts` are those of the project's own that an install runs, each with the folder that
+    it runs in: they may read any source, so they run after every restoring too.
     """
 
     key: str
-    scripts: tuple[str, ...]
+    scripts: tuple[tuple[str, str], ...]
 
 
 def dependencies_of(
@@ -74,26 +74,30 @@ def dependencies_of(
     """Look at a checked-out tree, before anything is installed in it."""
     if plan.package_manager == UV:
         return _of_python(tree / plan.root, plan, toolchain, stored)
-    own = tree / plan.root / "package.json"
-    scripts = _scripts(own)
+    # Of a workspace also those of the packages that the project needs, in order.
+    own = (plan.install_folder, *((*plan.needed, plan.root) if plan.workspace else ()))
+    scripts = tuple(
+        (folder, name) for folder in own for name in _scripts(tree / folder / "package.json")
+    )
     digest = hashlib.sha256()
     install = plan.step("install")
     if not plan.restorable:
         return Dependencies(key="", scripts=scripts)
     _add(digest, "facts", _facts(plan, toolchain, stored, install.argv if install else ()))
     locked = False
+    known = {tree / folder / "package.json" for folder in (*own, *plan.members)}
     for path in _relevant(tree):
         name = path.name
         content = path.read_bytes()
         if name == "package.json":
             # All but npm copy a `file:` dependency, whose content is no part of any lockfile.
             copied = plan.package_manager != "npm" and b'"file:' in content
-            if copied or (path != own and _scripts(path)):
+            if copied or (path not in known and _scripts(path)):
                 return Dependencies(key="", scripts=scripts)
             content = _sections(content)
         locked = locked or name in LOCKFILES
         _add(digest, path.relative_to(tree).as_posix(), content)
-    if not locked or any(found.name == "node_modules" for found in (tree / plan.root).iterdir()):
+    if not locked or any(os.path.lexists(tree / folder / "node_modules") for folder in own):
         return Dependencies(key="", scripts=scripts)
     return Dependencies(key=digest.hexdigest(), scripts=scripts)
 
@@ -105,7 +109,7 @@ def _facts(plan: Plan, toolchain: Toolchain, stored: Variables, argv: Sequence[s
     path, are no project's own and no install's matter.
     """
     variables = sorted(stored.around({}, plan.variables).items())
-    own = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.root)
+    own = (_FORMAT, toolchain.version, toolchain.manager, platform.machine(), plan.install_folder)
     return repr((own, variables, argv)).encode()
 
 

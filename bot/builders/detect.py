@@ -10,10 +10,10 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from bot.builders import scripts
+from bot.builders import nx, scripts
 from bot.builders.base_path import base_path_for
 from bot.builders.framework import Framework, filled
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS, SERVERS
@@ -22,6 +22,7 @@ from bot.builders.package_json import Package
 from bot.builders.plan import PYTHON, UV, Plan, Step
 from bot.builders.project import Project
 from bot.builders.tree import Tree
+from bot.builders.workspace_steps import announced, dependency_steps, described
 from bot.errors import UserError
 
 # Where a build that we know nothing else of may leave its output.
@@ -63,6 +64,9 @@ def plan(tree: Tree, base_path: str, root: str = ".", given: Given = Given()) ->
     Raises `UserError`: `server-only` where it needs a server, `nothing-recognised`.
     """
     project = Project(tree, root)
+    workspace = project.workspace
+    if workspace is not None and workspace.integrated and not given.framework:
+        return nx.plan(workspace, base_path)
     if given.command == "":
         return _unbuilt_plan(project, given) or _nothing_recognised()
     found = given.framework or _node_framework(project) or _by_files(GENERATORS, project)
@@ -145,9 +149,10 @@ def _node_framework(project: Project) -> tuple[Framework, str] | None:
     package = project.package
     if package is None:
         return None
+    above = project.workspace.package if project.workspace is not None else package
     for framework in NODE_FRAMEWORKS:
         script = _build_script(framework, package)
-        reason = _dependency(framework, package)
+        reason = _dependency(framework, package) or _dependency(framework, above)
         if reason and script and scripts.called_by(package, script, framework.commands):
             return framework, reason
     return _by_dependency((f for f in NODE_FRAMEWORKS if not f.only_by_script), project)
@@ -197,7 +202,8 @@ def _node_plan(
 ) -> Plan:
     package = project.package
     assert package is not None  # noqa: S101 (Node frameworks are recognised by it)
-    manager = package.manager
+    workspace = project.workspace
+    manager = workspace.manager if workspace is not None else package.manager
     steps: tuple[Step, ...] = (Step(name="install", argv=manager.install()),)
     if given.command:
         script = scripts.started_by(package, given.command)
@@ -207,10 +213,13 @@ def _node_plan(
         way = base_path_for(framework, project, script, base)
         if script:
             build = manager.run(script, way.arguments)
-        else:
+        elif workspace is None or manager.berry:
             build = manager.execute((*framework.commands[0], *way.arguments))
-        steps = (*steps, Step(name="build", argv=build))
-    return Plan(
+        else:  # its program may lie at the workspace's root
+            build = (*framework.commands[0], *way.arguments)
+        before = dependency_steps(workspace) if workspace is not None else ()
+        steps = (*steps, *before, Step(name="build", argv=build))
+    found = Plan(
         framework=framework.name,
         reason=reason,
         root=project.root,
@@ -222,9 +231,35 @@ def _node_plan(
         base_path=way.how,
         lockfile=_in_root(project, manager.lockfile),
         package_manager=manager.name,
-        package_manager_version=_manager_version(package),
+        package_manager_version=manager.asked,
         node=package.node or _node_for(framework, package),
     )
+    if workspace is None:
+        return found
+    above = workspace.package
+    notes = () if given.command else announced(workspace)
+    return replace(
+        found,
+        workspace=workspace.root,
+        members=tuple(workspace.members),
+        needed=workspace.needed,
+        notes=(described(workspace), *notes),
+        lockfile=workspace.path(manager.lockfile) if manager.lockfile else "",
+        node=package.pinned or above.pinned or package.node or above.node or found.node,
+        path=program_folders(found, workspace.root),
+    )
+
+
+def program_folders(found: Plan, workspace: str) -> tuple[str, ...]:
+    """Where the programs lie that the install steps bring, relative to the project."""
+    if found.package_manager == UV:
+        return (f"{PYTHON}/bin",)
+    if not found.package_manager:
+        return ()
+    own = "node_modules/.bin"
+    if not workspace:
+        return (own,)
+    return own, posixpath.join(posixpath.relpath(workspace, found.root), own)
 
 
 def _node_for(framework: Framework, package: Package) -> str:
@@ -311,13 +346,6 @@ def _outputs(framework: Framework, project: Project) -> tuple[str, ...]:
 def _below(base: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
     """With the base path filled in, for a framework that repeats it in its output folder."""
     return tuple(dict.fromkeys(filled(name, base).rstrip("/") for name in outputs))
-
-
-def _manager_version(package: Package) -> str:
-    manager = package.manager
-    if manager.version or manager.name != "yarn":
-        return manager.version
-    return "4" if manager.berry else "1"
 
 
 def _in_root(project: Project, name: str) -> str:

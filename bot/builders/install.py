@@ -30,7 +30,7 @@ from bot.settings import Settings
 _LIST = "folders.json"
 # More overlays than this are slower to mount than their folders are to copy.
 _MANY = 16
-# What frameworks keep between builds, relative to the project's root.
+# What frameworks keep between builds, relative to the project's folder.
 FRAMEWORK_CACHES = (
     ".angular/cache",
     ".astro",
@@ -42,6 +42,8 @@ FRAMEWORK_CACHES = (
     "node_modules/.cache",
     "node_modules/.vite",
 )
+# What Turborepo and Nx keep, relative to the workspace's root.
+_WORKSPACE_CACHES = (".nx/cache", ".turbo", "node_modules/.cache")
 # `prefer-offline` is not among them: npm would fail on a version that was published
 # since it last asked. https://docs.npmjs.com/cli/using-npm/config , https://pnpm.io/settings ,
 # https://yarnpkg.com/configuration/yarnrc , https://classic.yarnpkg.com/docs/envvars ,
@@ -237,9 +239,10 @@ class _Install:
     def _run_scripts(self, wanted: Dependencies, overlays: tuple[Overlay, ...]) -> None:
         usual = self._plan.step("install")
         network = usual.network if usual is not None else self._plan.network != "none"
-        for script in wanted.scripts:
+        for folder, script in wanted.scripts:
             argv = (self._plan.package_manager, "run", script)
-            self._command(Step(name="install", argv=argv, network=network), overlays)
+            step = Step(name="install", argv=argv, network=network, folder=folder)
+            self._command(step, overlays)
 
     def _command(self, step: Step, overlays: tuple[Overlay, ...]) -> None:
         home = self._tree.parent / "home"
@@ -253,7 +256,7 @@ class _Install:
         downloads = self._caches.folder("downloads", self._scope, manager.replace(" ", "-"))
         command = Command(
             argv=step.argv,
-            folder=self._tree / self._plan.root,
+            folder=self._tree / self._plan.folder_of(step),
             environment=self._variables.around(
                 {
                     **install_environment(manager, self._toolchain, home, downloads),
@@ -272,7 +275,7 @@ class _Install:
     def restore_framework_caches(self, installed: Installed) -> list[str]:
         """Bring in what frameworks left in earlier builds; answers which may be kept again."""
         free = []
-        for relative in FRAMEWORK_CACHES:
+        for relative in self._framework_caches():
             target = self._place_of(relative, installed)
             if target is None or target.exists() or target.is_symlink():
                 continue
@@ -297,12 +300,20 @@ class _Install:
             key = self._framework_key(relative)
             self._caches.put("frameworks", self._scope, key, target, replace=True)
 
+    def _framework_caches(self) -> Iterator[str]:
+        """Folders within the tree."""
+        for relative in FRAMEWORK_CACHES:
+            yield os.path.normpath(os.path.join(self._plan.root, relative))
+        if self._plan.workspace:
+            for relative in _WORKSPACE_CACHES:
+                yield os.path.normpath(os.path.join(self._plan.workspace, relative))
+
     def _framework_key(self, relative: str) -> str:
-        return f"{self._plan.root}/{relative}".replace("/", "-").replace("..", "")
+        return relative.replace("/", "-")
 
     def _place_of(self, relative: str, installed: Installed) -> Path | None:
         """Where a folder of the project really lies; None where a link is on the way there."""
-        wanted = self._tree / self._plan.root / relative
+        wanted = self._tree / relative
         base = self._tree
         for overlay in installed.overlays:
             if wanted.is_relative_to(overlay.target):

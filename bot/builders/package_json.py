@@ -39,6 +39,13 @@ class PackageManager:
     lockfile: str = ""
     berry: bool = False
 
+    @property
+    def asked(self) -> str:
+        """The version to provide: what was asked for, or the one that fits the lockfile."""
+        if self.version or self.name != "yarn":
+            return self.version
+        return "4" if self.berry else "1"
+
     def install(self) -> tuple[str, ...]:
         """Install exactly what the lockfile says, where there is one."""
         locked = bool(self.lockfile)
@@ -71,6 +78,8 @@ class Package:
     dependencies: Mapping[str, str] = field(default_factory=dict)
     engines: Mapping[str, str] = field(default_factory=dict)
     manager: PackageManager
+    # The Node version that is pinned, and the one asked for in whatever way.
+    pinned: str = ""
     node: str = ""
     content: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,7 +97,8 @@ def read_package(tree: Tree, root: str = ".") -> Package | None:
         | _texts(content.get("optionalDependencies")),
         engines=_texts(content.get("engines")),
         manager=_package_manager(tree, root, content),
-        node=_node_version(tree, root, content),
+        pinned=(pinned := _pinned_node(tree, root, content)),
+        node=pinned or _texts(content.get("engines")).get("node", ""),
         content=content,
     )
 
@@ -140,8 +150,8 @@ def _package_manager(tree: Tree, root: str, content: Mapping[str, Any]) -> Packa
     return PackageManager(name=name, version=version, lockfile=lockfile, berry=berry)
 
 
-def _node_version(tree: Tree, root: str, content: Mapping[str, Any]) -> str:
-    """The Node version asked for, as written: the exacter source first."""
+def _pinned_node(tree: Tree, root: str, content: Mapping[str, Any]) -> str:
+    """The Node version asked for, as written, but for `engines`, which are less exact."""
     volta = _texts(content.get("volta")).get("node")
     if volta:
         return volta
@@ -152,4 +162,4 @@ def _node_version(tree: Tree, root: str, content: Mapping[str, Any]) -> str:
             written = next((x.split("#")[0].strip() for x in lines if x.split("#")[0].strip()), "")
             if written:
                 return written
-    return _texts(content.get("engines")).get("node", "")
+    return ""

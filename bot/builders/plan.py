@@ -12,11 +12,15 @@ PYTHON = ".deploystack/python"
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command. `name` is `install` or `build`; `network`: whether it may reach others."""
+    """One command. `name` is `install` or `build`; `network`: whether it may reach others.
+
+    `folder` is where it runs, within the tree; empty: where its plan says.
+    """
 
     name: str
     argv: tuple[str, ...]
     network: bool = True
+    folder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,11 @@ class Plan:
     configuration: Mapping[str, str] = field(default_factory=dict)
     # The folder that dependencies are installed in, where it is that of a whole workspace.
     workspace: str = ""
+    # The folders of the workspace's packages, and of those that the project needs, in order.
+    members: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    # What more the log says of the plan.
+    notes: tuple[str, ...] = ()
     # Whether the output of an earlier build may serve again where nothing has changed.
     reuse: bool = True
     # The files that need no build when they change, and the command that says so with 0.
@@ -78,6 +87,10 @@ class Plan:
     def install_folder(self) -> str:
         """Where the install steps run, within the tree."""
         return self.workspace or self.root
+
+    def folder_of(self, step: Step) -> str:
+        """Where a step runs, within the tree."""
+        return step.folder or (self.install_folder if step.name == "install" else self.root)
 
     def step(self, name: str) -> Step | None:
         return next((step for step in self.steps if step.name == name), None)

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from bot.builders.package_json import Package, read_package
 from bot.builders.tree import Tree
+from bot.builders.workspace import Workspace, enclosing
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Project:
     @cached_property
     def package(self) -> Package | None:
         return read_package(self.tree, self.root)
+
+    @cached_property
+    def workspace(self) -> Workspace | None:
+        """The workspace that the project is a member of, if it is one's."""
+        return enclosing(self.tree, self.root)
 
     @cached_property
     def names(self) -> frozenset[str]:

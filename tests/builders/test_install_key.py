@@ -111,7 +111,7 @@ def test_scripts_that_an_install_runs_are_named_in_their_order(tmp_path: Path) -
     scripts = {"prepare": "x", "build": "y", "preinstall": "z", "postinstall": "w"}
     key(tmp_path, {"package.json": package(scripts=scripts)})
     found = dependencies_of(tmp_path, PLAN, NODE)
-    assert found.scripts == ("preinstall", "postinstall", "prepare")
+    assert found.scripts == ((".", "preinstall"), (".", "postinstall"), (".", "prepare"))
     assert found.key
 
 
