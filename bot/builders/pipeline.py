@@ -201,6 +201,8 @@ class Pipeline:
             control.log.say(line)
         control.framework(plan.framework)
         control.log.say(f"Detected {plan.framework}: {plan.reason}")
+        for note in plan.notes:
+            control.log.say(note)
         if plan.decided:
             control.log.say(f"Decided by deploystack.toml: {', '.join(plan.decided)}")
         control.log.say(f"Base path {job.base_path}: {plan.base_path}")
