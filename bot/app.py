@@ -192,7 +192,9 @@ def create_rest_api(parts: Parts, control: Control) -> WsgiApplication:
     from bot.api.services import Services
 
     worker = _worker(parts, outbox=None)
-    services = Services(control, build_now=worker.build)
+    services = Services(
+        control, build_now=worker.build, code_host=lambda: client_from(parts.settings)
+    )
     return create_api(services)
 
 

@@ -29,6 +29,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Projects": {
         "init": "init",
+        "connect": "connect",
         "check": "local",
         "projects": "projects",
         "env": "environment",
@@ -49,7 +50,6 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "migrate": "local",
         "settings": "local",
         "doctor": "local",
-        "connect": "local",
         "admin-token": "local:admin_token",
         "demo": "local",
         "try": "local:try_",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.secret import Secret
+
+# https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1
+_PASSWORD = re.compile(r"(?<=://)([^\s/?#:@]*):[^\s/?#]*@")
+
+
+def without_passwords(text: str) -> str:
+    """A text in which no address has a password: drivers take theirs from such addresses."""
+    return _PASSWORD.sub(r"\1:[REDACTED]@", text)
 
 
 def boolean(text: str) -> bool:
@@ -106,3 +115,10 @@ def folder(text: str) -> Path:
 def label_if_any(text: str) -> str:
     """`-` is none: an empty value would stand for the default."""
     return "" if text.strip() == "-" else text.strip()
+
+
+def location_if_any(text: str) -> str:
+    """A path that begins and ends with a slash, of characters that mean only themselves."""
+    if text and not re.fullmatch(r"/(?:[A-Za-z0-9_-]+/)*", text):
+        raise ValueError(f"{text!r} is no location like /_deploystack/store/")
+    return text

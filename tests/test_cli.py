@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def test_settings_are_printed_without_their_secrets(
     assert "ghp_very_secret" not in answer.output
 
 
+@pytest.mark.parametrize("command", ["settings", "doctor", "migrate"])
+def test_passwords_in_addresses_are_not_printed(
+    run: CliRunner, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:9/site")
+    monkeypatch.setenv("CACHE_URL", "redis://:hunter2@127.0.0.1:9")
+    for options in ((), ("--json",)):
+        output = run.invoke(main, [command, *options]).output
+        assert "127.0.0.1" in output
+        assert "hunter2" not in output
+
+
 def test_a_bad_setting_ends_in_one_line_that_names_it(
     run: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,14 +79,22 @@ def test_a_port_in_use_is_said_before_anything_is_started(
     assert "PORT=8080 make start" in answer.output
 
 
-def test_connecting_without_credentials_says_what_is_missing(run: CliRunner) -> None:
-    answer = run.invoke(main, ["connect", "octo/site"])
+def test_what_is_no_repository_is_said_before_anybody_is_asked(run: CliRunner) -> None:
+    answer = run.invoke(main, ["connect", "site"])
     assert answer.exit_code == 1
-    assert "[no-credentials]" in answer.output
+    assert "[not-a-repository]" in answer.output
 
 
 def test_stopping_what_does_not_run_says_so(run: CliRunner) -> None:
     assert "No bot runs" in run.invoke(main, ["stop"]).output
+
+
+def test_what_runs_on_the_machine_itself_answers_in_json(run: CliRunner) -> None:
+    assert json.loads(run.invoke(main, ["stop", "--json"]).stdout) == {"stopped": False}
+    assert json.loads(run.invoke(main, ["migrate", "--json"]).stdout)["database"]
+    token = json.loads(run.invoke(main, ["admin-token", "--json"]).stdout)["token"]
+    assert token.startswith("dst_")
+    assert json.loads(run.invoke(main, ["completion", "bash", "--json"]).stdout)["script"]
 
 
 def test_migrate_can_be_run_again_and_again(run: CliRunner) -> None:

@@ -32,6 +32,7 @@ def commands(
 
 
 COMMANDS = dict(commands(main))
+RUN_UNTIL_STOPPED = {"deploystack start", "deploystack worker"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -52,9 +53,9 @@ def test_an_exit_code_is_documented(code: Exit) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_speaks_to_a_host_prints_json_on_request(name: str) -> None:
+def test_every_command_that_ends_by_itself_prints_json_on_request(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-    assert "--server" not in options or "--json" in options
+    assert ("--json" in options) is (name not in RUN_UNTIL_STOPPED)
 
 
 def test_asking_for_help_loads_nothing_slow() -> None:

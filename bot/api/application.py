@@ -29,6 +29,7 @@ from bot.api.v1 import (
     members,
     projects,
     pull_requests,
+    repositories,
     tokens,
     users,
 )
@@ -88,7 +89,8 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(projects.blueprint(services))
     api.register_api(domains.blueprint(services))
     for resource in (
-        access, aliases, members, pull_requests, tokens, users, administration, collection,
+        access, aliases, members, pull_requests, repositories, tokens, users, administration,
+        collection,
     ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:

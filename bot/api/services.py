@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot.control import Control
 from bot.events import Bus
+from bot.github.client import Client
 from bot.models.database import Database
 from bot.settings import Settings
 from bot.storage.store import Store
@@ -14,10 +15,14 @@ from bot.storage.store import Store
 
 @dataclass(frozen=True)
 class Services:
-    """`build_now` brings a queued build to its end, here and now."""
+    """`build_now` brings a queued build to its end, here and now.
+
+    `code_host` makes a client of the code host for one thread; `None`: no credentials.
+    """
 
     control: Control
     build_now: Callable[[str], None]
+    code_host: Callable[[], Client | None] = lambda: None
 
     @property
     def settings(self) -> Settings:

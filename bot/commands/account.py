@@ -42,8 +42,9 @@ def login(url: str, with_token: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("url", default="")
+@json_option
 @explained
-def logout(url: str) -> None:
+def logout(url: str, as_json: bool) -> None:
     """Forget the token of the host at URL. It stays valid: `tokens revoke` ends it."""
     known = servers.read()
     chosen = servers.normalised(url) if url else known.current
@@ -52,7 +53,7 @@ def logout(url: str) -> None:
     tokens = {kept: token for kept, token in known.tokens.items() if kept != chosen}
     current = next(iter(tokens), "") if known.current == chosen else known.current
     servers.write(servers.Servers(current, tokens))
-    click.echo(f"Signed out of {chosen}.")
+    output.result({"signed_out": chosen}, as_json, [f"Signed out of {chosen}."])
 
 
 @click.command()

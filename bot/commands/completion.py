@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import click
 
+from bot.commands import output
+from bot.commands.output import json_option
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@json_option
+def completion(shell: str, as_json: bool) -> None:
     """Print what makes SHELL complete the command. `eval "$(deploystack completion bash)"`."""
     from click.shell_completion import get_completion_class
 
@@ -15,4 +19,5 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 (the choices are click's own)
-    click.echo(found(main, {}, "deploystack", "_DEPLOYSTACK_COMPLETE").source())
+    script = found(main, {}, "deploystack", "_DEPLOYSTACK_COMPLETE").source()
+    output.result({"shell": shell, "script": script}, as_json, [script])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ import click
 from bot.commands import output
 from bot.commands.endings import explained
 from bot.commands.output import json_option
-from bot.errors import UserError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
@@ -37,14 +36,16 @@ def start() -> None:
 
 
 @click.command()
+@json_option
 @explained
-def stop() -> None:
+def stop(as_json: bool) -> None:
     """Stop a bot that `demo` or `try` started in the background."""
     from bot.local import supervisor
     from bot.settings import load
 
     stopped = supervisor.stop_background(load())
-    click.echo("Stopped." if stopped else "No bot runs in the background.")
+    line = "Stopped." if stopped else "No bot runs in the background."
+    output.result({"stopped": stopped}, as_json, [line])
 
 
 @click.command()
@@ -62,21 +63,24 @@ def worker() -> None:
 
 
 @click.command()
+@json_option
 @explained
-def migrate() -> None:
+def migrate(as_json: bool) -> None:
     """Bring the database up to date. `start`, web and worker do so too."""
     from bot.models.database import connect
+    from bot.setting_values import without_passwords
     from bot.settings import load
 
-    settings = load()
-    connect(settings.DATABASE_URL)
-    click.echo(f"{settings.DATABASE_URL} is up to date.")
+    shown = without_passwords(load().DATABASE_URL)
+    connect(load().DATABASE_URL)
+    output.result({"database": shown}, as_json, [f"{shown} is up to date."])
 
 
 @click.command("admin-token")
 @click.option("--name", default="made at the machine", show_default=True, help="To tell it by.")
+@json_option
 @explained
-def admin_token(name: str) -> None:
+def admin_token(name: str, as_json: bool) -> None:
     """Make a token of the user `admin` and print it once; for whoever lost theirs.
 
     Works on the bot's own machine alone, by way of its settings and its database.
@@ -85,59 +89,38 @@ def admin_token(name: str) -> None:
     from bot.models.database import connect
     from bot.settings import load
 
-    click.echo(first_token.make_another(connect(load().DATABASE_URL), name))
+    token = first_token.make_another(connect(load().DATABASE_URL), name)
+    output.result({"name": name, "token": token}, as_json, [token])
 
 
 @click.command()
+@json_option
 @explained
-def demo() -> None:
+def demo(as_json: bool) -> None:
     """Push two small sites to a repository on this machine, and show their pages."""
     from rich.console import Console
 
     from bot.local import demo as module
     from bot.settings import load
 
-    module.demo(load(), Console())
+    urls = module.demo(load(), Console(stderr=as_json))
+    output.result({"urls": urls}, as_json, ())
 
 
 @click.command("try")
 @click.argument("source", metavar="PATH-OR-GIT-URL")
 @click.option("--ref", default="HEAD", help="Branch, tag or commit. Default: what is checked out.")
+@json_option
 @explained
-def try_(source: str, ref: str) -> None:
+def try_(source: str, ref: str, as_json: bool) -> None:
     """Deploy your own folder or repository on this machine."""
     from rich.console import Console
 
     from bot.local.demo import try_source
     from bot.settings import load
 
-    try_source(load(), Console(), source, ref)
-
-
-@click.command()
-@click.argument("repository", metavar="OWNER/REPO")
-@json_option
-@explained
-def connect(repository: str, as_json: bool) -> None:
-    """Give a GitHub repository the bot's webhook. Needs GITHUB_TOKEN or an App."""
-    from bot.github.client import client_from
-    from bot.github.connect import connect_repository
-    from bot.models.database import connect as open_database
-    from bot.settings import load
-
-    loaded = load()
-    client = client_from(loaded)
-    if client is None:
-        raise UserError(
-            "no-credentials",
-            "There is neither a GITHUB_TOKEN nor a GitHub App in the settings.",
-            "docs/github.md says how to make one.",
-        )
-    open_database(loaded.DATABASE_URL)
-    connected = connect_repository(client, loaded, repository)
-    verb = "Created" if connected.created else "Updated"
-    told = {"repository": repository, "url": connected.url, "created": connected.created}
-    output.result(told, as_json, [f"{verb} the webhook of {repository}: {connected.url}"])
+    url = try_source(load(), Console(stderr=as_json), source, ref)
+    output.result({"url": url}, as_json, ())
 
 
 @click.command()
@@ -167,9 +150,11 @@ def check(folder: Path, context: str, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Check this machine and the settings, and say how to mend what is wrong."""
     from bot.local.doctor import diagnose, lines
+    from bot.setting_values import without_passwords
 
     findings = []
-    for finding in diagnose():
+    for found in diagnose():
+        finding = replace(found, said=without_passwords(found.said))
         findings.append(finding)
         for line in () if as_json else lines(finding):
             click.echo(line)
@@ -185,13 +170,16 @@ def doctor(as_json: bool) -> None:
 @explained
 def settings(as_json: bool) -> None:
     """Check the settings, and print what is in force. Secrets stay hidden."""
+    from bot.setting_values import without_passwords
     from bot.settings import SETTINGS, load
 
     loaded = load()
-    given = {setting.name: getattr(loaded, setting.name) for setting in SETTINGS}
+    given = {
+        setting.name: without_passwords(str(getattr(loaded, setting.name))) for setting in SETTINGS
+    }
     width = max(len(name) for name in given)
     lines = (f"{name:<{width}}  {value}" for name, value in given.items())
-    output.result({name: str(value) for name, value in given.items()}, as_json, lines)
+    output.result(given, as_json, lines)
 
 
 def _logged(loaded: Settings) -> Settings:

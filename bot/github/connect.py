@@ -27,12 +27,17 @@ _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """`created`: the webhook is new; otherwise it was there and is up to date now."""
+    """`created`: the webhook is new; otherwise it was there and is up to date now.
+
+    `repository` is spelt as GitHub does.
+    """
 
     repository: str
     hook_id: int
     url: str
     created: bool
+    production_branch: str
+    private: bool
 
 
 def webhook_url(settings: Settings) -> str:
@@ -59,12 +64,20 @@ def connect_repository(client: Client, settings: Settings, repository: str) -> C
     try:
         remote = client.repository(repository)
         known = hook_of(remote, url)
-        hook = _changed(known, config) if known is not None else _created(remote, config)
+        hook = _changed(known, config) if known is not None else _created(remote, url, config)
+        connected = Connected(
+            repository=remote.full_name,
+            hook_id=hook.id,
+            url=url,
+            created=known is None,
+            production_branch=remote.default_branch or "main",
+            private=remote.private,
+        )
     except GithubException as error:
         raise _explained(error, repository, url) from error
     except OSError as error:
         raise SystemFault("github-unreachable", f"GitHub cannot be reached: {error}") from error
-    return Connected(repository, hook.id, url, created=known is None)
+    return connected
 
 
 def _check(settings: Settings, repository: str) -> None:
@@ -100,8 +113,17 @@ def _changed(hook: Hook, config: dict[str, str]) -> Hook:
     return hook
 
 
-def _created(repository: Repository, config: dict[str, str]) -> Hook:
-    return repository.create_hook("web", config, events=list(EVENTS), active=True)
+def _created(repository: Repository, url: str, config: dict[str, str]) -> Hook:
+    from github import GithubException
+
+    try:
+        return repository.create_hook("web", config, events=list(EVENTS), active=True)
+    except GithubException as error:
+        # Somebody else may have been faster: GitHub takes no second webhook of one address.
+        known = hook_of(repository, url) if error.status == 422 else None
+        if known is None:
+            raise
+        return _changed(known, config)
 
 
 def _explained(error: GithubException, repository: str, url: str) -> DeployStackError:

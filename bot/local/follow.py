@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from bot.errors import SystemFault, UserError
 
 _POLL = 0.1  # seconds
-_ENDED = {"ready", "failed", "errored", "cancelled", "superseded", "timed out"}
+_ENDED = {"ready", "failed", "errored", "cancelled", "superseded", "timed out", "ignored"}
 
 
 def follow(url: str, sha: str, console: Console, deadline: float = 1500) -> dict[str, Any]:

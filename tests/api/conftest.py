@@ -31,11 +31,15 @@ from tests.api.web import Web
 from tests.programs import require_program
 
 
+# One that may be on this machine: then a bot of `localhost` can be reached by it.
+_GITHUB = "http://github.test/api/v3"
+
+
 @dataclass
 class Running:
     """An API and its worker. `woken` are the builds that workers were told of.
 
-    `told` is how often the code host was to be told at once.
+    `told` is how often the code host was to be told at once; `code_host` is a client of it.
     """
 
     settings: Settings
@@ -46,6 +50,7 @@ class Running:
     woken: list[str] = field(default_factory=list)
     told: list[None] = field(default_factory=list)
     token: str = ""
+    code_host: Any = None
 
     def request(self, method: str, path: str, **options: Any) -> TestResponse:
         headers = dict(options.pop("headers", {}))
@@ -89,7 +94,7 @@ def start(
     started: list[Uploads] = []
 
     def start(**given: Any) -> Running:
-        chosen = {"SANDBOX": "process", "WORK_DIR": work_folder}
+        chosen = {"SANDBOX": "process", "WORK_DIR": work_folder, "GITHUB_API_URL": _GITHUB}
         settings = make_settings(**(chosen | given))
         database = connect(settings.DATABASE_URL)
         opened.append(database)
@@ -109,12 +114,13 @@ def start(
             expose=lambda _project_id: None,
             tell=lambda: told.append(None),
         )
-        services = Services(control, worker.build)
+        services = Services(control, worker.build, lambda: running.code_host)
         Reporter(settings, enabled=True).subscribe(bus)
         application = create_api(services)
         started.append(application.extensions["uploads"])
         client = application.test_client()
-        return Running(settings, database, store, worker, client, woken, told)
+        running = Running(settings, database, store, worker, client, woken, told)
+        return running
 
     yield start
     for uploads in started:

@@ -17,6 +17,7 @@ from bot.settings import Settings
 from tests.github.conftest import API, sent
 
 URL = "https://p.test/webhooks/github"
+REPOSITORY = {"full_name": "octo/site", "default_branch": "trunk", "private": True}
 CONFIG = {"url": URL, "content_type": "json", "secret": "new", "insecure_ssl": "0"}
 
 
@@ -44,12 +45,19 @@ def hook(hook_id: int, url: str, events: list[str]) -> dict[str, Any]:
     }
 
 
+def connected(hook_id: int, *, created: bool) -> Connected:
+    return Connected(
+        "octo/site", hook_id, URL, created=created, production_branch="trunk", private=True
+    )
+
+
 def test_a_repository_without_our_webhook_gets_one(
     connect: Callable[..., Connected], github: RequestsMock
 ) -> None:
     github.get(f"{API}/hooks", json=[hook(1, "https://other.test/hook", ["push"])])
     github.post(f"{API}/hooks", json={"id": 9}, status=201)
-    assert connect() == Connected("octo/site", 9, URL, created=True)
+    github.get(API, json=REPOSITORY)
+    assert connect() == connected(9, created=True)
     assert json.loads(github.calls[1].request.body or "") == {
         "name": "web",
         "config": CONFIG,
@@ -74,15 +82,27 @@ def test_a_webhook_that_is_there_is_brought_up_to_date(
 ) -> None:
     github.get(f"{API}/hooks", json=[hook(9, URL, events)])
     github.patch(f"{API}/hooks/9", json=hook(9, URL, expected))
+    github.get(API, json=REPOSITORY)
     for _ in range(2):
-        assert connect() == Connected("octo/site", 9, URL, created=False)
-    assert [method for method, _ in sent(github)] == ["GET", "PATCH"] * 2
+        assert connect() == connected(9, created=False)
+    assert [method for method, _ in sent(github)] == ["GET", "PATCH", "GET"] * 2
     assert json.loads(github.calls[1].request.body or "") == {
         "name": "web",
         "config": CONFIG,
         "events": expected,
         "active": True,
     }
+
+
+def test_a_webhook_that_somebody_else_made_meanwhile_is_not_doubled(
+    connect: Callable[..., Connected], github: RequestsMock
+) -> None:
+    github.get(f"{API}/hooks", json=[])
+    github.post(f"{API}/hooks", json={"message": "Hook already exists"}, status=422)
+    github.get(f"{API}/hooks", json=[hook(9, URL, ["push"])])
+    github.patch(f"{API}/hooks/9", json=hook(9, URL, []))
+    github.get(API, json=REPOSITORY)
+    assert connect().hook_id == 9
 
 
 @pytest.mark.parametrize(
