@@ -11,6 +11,7 @@ import pytest
 from bot.models import projects
 from bot.models.projects import Head
 from bot.models.tables import AuditEntry, Build, Token
+from tests.api.code_host import CodeHost
 from tests.api.conftest import Running
 from tests.api.test_deploy import PROJECT, SITE, upload
 from tests.api.test_resources import commit, live
@@ -64,6 +65,10 @@ def variable(api: Running) -> None:
 def aliased(api: Running) -> None:
     body = {"deployment_id": live(api)}
     assert api.request("PUT", "/api/v1/projects/1/aliases/demo", json=body).status_code == 200
+
+
+def code_host(api: Running) -> None:
+    api.code_host = CodeHost()
 
 
 def token(api: Running) -> str:
@@ -171,6 +176,11 @@ OPERATIONS: dict[str, Case] = {
         fork,
         "/api/v1/projects/octo/site/pulls/7/approve",
         {"sha": "d" * 40},
+    ),
+    "PUT /api/v1/repositories/{owner}/{name}": (
+        code_host,
+        "/api/v1/repositories/octo/site",
+        None,
     ),
     "POST /api/v1/gc": (lambda api: None, "/api/v1/gc", {}),
     "POST /api/v1/users": (lambda api: None, "/api/v1/users", {"login": "ann"}),
