@@ -34,6 +34,7 @@ from bot.webhooks.routes import webhook_application
 if TYPE_CHECKING:
     from bot.github.breaker import Breaker
     from bot.reconcile import Reconciler
+    from bot.retention import Retention
     from bot.worker import Outbox, Worker
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -209,7 +210,7 @@ def create_site(parts: Parts) -> Flask:
     return site
 
 
-def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None]:
+def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None, Retention]:
     """The worker process's parts. Imports what the web process never needs."""
     from bot.github.approval import Approver
     from bot.github.sender import Sender
@@ -231,7 +232,15 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None]
     worker.waiting_builds = tasks.waiting_builds
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
-    return worker, tasks, _reconciler(parts, tasks)
+    return worker, tasks, _reconciler(parts, tasks), _retention(parts)
+
+
+def _retention(parts: Parts) -> Retention:
+    from bot.retention import Retention
+    from bot.uploads.sources import Sources
+
+    sources = Sources(parts.settings, parts.store)
+    return Retention(parts.settings, parts.database, parts.store, sources.forget)
 
 
 def _breaker(settings: Settings) -> Breaker:

@@ -35,6 +35,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "env": "environment",
         "domains": "domains",
     },
+        "retention": "retention",
     "Access": {
         "login": "account",
         "logout": "account",

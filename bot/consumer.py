@@ -22,12 +22,18 @@ _HEALTH_CHECK = 10.0  # seconds
 
 
 def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; then hand back what is not finished and return."""
-    worker, tasks, reconciler = create_worker(settings)
+    """Work until SIGTERM or SIGINT; then finish or hand back what runs, and return.
+
+    SIGTERM leaves builds DRAIN_TIMEOUT seconds; SIGINT, or whichever comes second, nothing.
+    """
+    worker, tasks, reconciler, retention = create_worker(settings)
     stopping = threading.Event()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        worker.stop()
+    def stop(signal_number: int, _frame: FrameType | None) -> None:
+        patient = signal_number == signal.SIGTERM and not stopping.is_set()
+        worker.stop(settings.DRAIN_TIMEOUT if patient else 0)
+        # What is in the queue is another worker's from now on.
+        builds.stop_flag.set()
         stopping.set()
 
     polling = {"initial_delay": _POLL, "max_delay": _POLL, "backoff": 1.0}
@@ -48,6 +54,9 @@ def run(settings: Settings) -> None:
     threading.Thread(
         target=worker.watch_visits, args=(stopping,), name="visits", daemon=True
     ).start()
+    threading.Thread(
+        target=retention.watch, args=(stopping,), name="retention", daemon=True
+    ).start()
     if reconciler is not None:
         threading.Thread(
             target=_reconcile,
@@ -59,8 +68,10 @@ def run(settings: Settings) -> None:
     while not stopping.wait(_HEALTH_CHECK):
         for consumer in (builds, chores):
             consumer.check_worker_health()
+    # In this order: GitHub is told of the builds that end meanwhile.
     for consumer in (builds, chores):
         consumer.stop(graceful=True)
+    worker.holder.leave()
     logger.info("worker stopped")
 
 

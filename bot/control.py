@@ -6,7 +6,7 @@ The change and its entry are one transaction. Who may do what is the caller's af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.errors import UserError
@@ -19,6 +19,7 @@ from bot.models import (
     changes,
     deployments,
     domains,
+    policies,
     projects,
 )
 from bot.models.access import AccessKind
@@ -179,6 +180,13 @@ class Control:
                 self._hide(project)
             else:
                 self.expose(project.id)
+
+    def set_retention(self, actor: str, project: Project, values: Mapping[str, int | None]) -> None:
+        """How long a project's deployments are kept; what is left out is the operator's say."""
+        said = {name: value for name, value in values.items() if value is not None}
+        with self.database.write():
+            policies.put(project.id, said)
+            self._note(actor, "project.retention", project, **said)
 
     def _hide(self, project: Project) -> None:
         """From now on front servers ask the bot. After the commit: a worker that publishes

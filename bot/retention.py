@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _CHORE = "retention"
 _AT_ONCE = 50  # deployments of one transaction
+_LOOK = 60.0  # seconds between looks whether it is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,15 @@ class Retention:
         """For workers, every now and then: one of them runs it, as often as the setting says."""
         if every := self._settings.RETENTION_EVERY * 1000:
             self._in_turn(every)
+
+    def watch(self, stopping: threading.Event) -> None:
+        """Run it whenever it is due, until `stopping`."""
+        every = self._settings.RETENTION_EVERY
+        while every and not stopping.wait(min(_LOOK, every)):
+            try:
+                self.run_if_due()
+            except Exception:
+                logger.exception("retention failed")
 
     def run(self) -> Report:
         """Raises `UserError` (`conflict`) while somebody else is at it, `SystemFault`."""

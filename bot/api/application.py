@@ -31,6 +31,7 @@ from bot.api.v1 import (
     pull_requests,
     repositories,
     tokens,
+    retention,
     users,
 )
 from bot.errors import UserError
@@ -90,7 +91,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(domains.blueprint(services))
     for resource in (
         access, aliases, members, pull_requests, repositories, tokens, users, administration,
-        collection,
+        collection, retention,
     ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:

@@ -51,10 +51,14 @@ def inspect(session: Session, deployment: str, project: str) -> None:
     found = find.deployment(session, deployment, project)
     builds = session.client.get("builds", deployment_id=found["id"])["data"]
     aliases = session.client.get(f"projects/{found['project_id']}/aliases")["data"]
+    kept = session.client.get(f"deployments/{found['id']}/kept")["data"]
     names = [
         f"{row['kind']} {row['name']}" for row in aliases if row["deployment_id"] == found["id"]
     ]
-    session.show(found | {"builds": builds, "aliases": names}, _described(found, builds, names))
+    session.show(
+        found | {"builds": builds, "aliases": names, "kept": kept},
+        _described(found, builds, names, kept["reasons"]),
+    )
 
 
 @click.command("open")
@@ -106,7 +110,7 @@ def delete(session: Session, deployment: str, yes: bool, project: str) -> None:
 
 
 def _described(
-    found: dict[str, Any], builds: list[dict[str, Any]], names: list[str]
+    found: dict[str, Any], builds: list[dict[str, Any]], names: list[str], reasons: list[str]
 ) -> Iterator[str]:
     yield from output.facts(
         [
@@ -120,6 +124,7 @@ def _described(
             ("Source", found["source"]),
             ("Made", output.when(found["created_at"])),
             ("Names", ", ".join(names)),
+            ("Kept, as", "; ".join(reasons)),
         ]
     )
     for build in builds:

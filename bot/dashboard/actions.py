@@ -18,6 +18,14 @@ from bot.models.tokens import Scope
 if TYPE_CHECKING:
     from bot.dashboard.session import Sessions
 
+# How long what is kept, as the form asks for it.
+RETENTION_WORDS = (
+    ("closed_days", "Days after its branch or pull request has ended"),
+    ("idle_days", "Days without a visit, where no name leads to it"),
+    ("production_kept", "Newest deployments of production"),
+    ("failed_days", "Days for builds that led to nothing"),
+)
+_LONGEST = 36_500  # days
 _SWITCHES = ("build_on_visit",)
 
 
@@ -38,6 +46,7 @@ class Actions:
             ("approve", self._approve),
             ("protection", self._protection),
             ("switch", self._switch),
+            ("retention", self._retention),
             ("domains", self._add_domain),
             ("domains/verify", self._verify_domain),
             ("domains/remove", self._remove_domain),
@@ -93,6 +102,12 @@ class Actions:
         self._control.switch(g.caller.name, project, name, request.form.get("on") == "yes")
         return _back(project_id)
 
+    def _retention(self, project_id: int) -> Response:
+        project = find_project(project_id, Scope.ADMIN)
+        values = {name: _number(name) for name, _ in RETENTION_WORDS}
+        self._control.set_retention(g.caller.name, project, values)
+        return _back(project_id)
+
     def _add_domain(self, project_id: int) -> Response:
         project = find_project(project_id, Scope.ADMIN)
         self._control.add_domain(g.caller.name, project, request.form.get("domain", ""))
@@ -107,6 +122,16 @@ class Actions:
         project = find_project(project_id, Scope.ADMIN)
         self._control.remove_domain(g.caller.name, project, request.form.get("domain", ""))
         return _back(project_id)
+
+
+def _number(name: str) -> int | None:
+    """A field's whole number; `None`: it is empty."""
+    given = request.form.get(name, "").strip()
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) < 10 and int(given) <= _LONGEST):
+        raise UserError("invalid-request", f"{given} is no number from 0 to {_LONGEST}.")
+    return int(given)
 
 
 def _build(project_id: int) -> Build:

@@ -7,6 +7,7 @@ It is an application of its own, on a port and a host name of its own. What is d
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,18 +18,20 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bot import __version__
 from bot.control import Control
-from bot.dashboard.actions import Actions
+from bot.dashboard.actions import RETENTION_WORDS, Actions
 from bot.dashboard.find import find_project
 from bot.dashboard.session import Sessions
 from bot.domains import records
 from bot.errors import SystemFault, UserError
-from bot.models import approvals, deployments, domains, overview, traffic, variables
+from bot.models import approvals, deployments, domains, overview, policies, traffic, variables
 from bot.models.access import access_of
 from bot.models.addresses import alias_path
 from bot.models.ids import now
+from bot.models.retention import why_kept
 from bot.models.rights import Caller
 from bot.models.status import ACTIVE
 from bot.models.tokens import Scope
+from bot.retention import default_policy
 from bot.settings import Settings
 
 _LARGEST_FORM = 64 << 10  # bytes
@@ -94,6 +97,9 @@ def _pages(settings: Settings, sessions: Sessions) -> Blueprint:
             waiting=approvals.waiting(project_id),
             domains=claimed,
             variables=variables.of_project(project_id),
+            retention=asdict(policies.of_project(project_id, default_policy(settings))),
+            own_retention=policies.own(project_id),
+            retention_words=RETENTION_WORDS,
             may_deploy=allowed.includes(Scope.DEPLOY),
             may_administer=allowed.includes(Scope.ADMIN),
         )
@@ -109,6 +115,12 @@ def _pages(settings: Settings, sessions: Sessions) -> Blueprint:
             project=found,
             row=row,
             current=overview.project(project_id),
+            kept=why_kept(
+                project_id,
+                deployment_id,
+                policies.of_project(project_id, default_policy(settings)),
+                now(),
+            ),
             traffic=traffic.totals(deployment_id, now() - 30 * _DAY),
             may_deploy=g.caller.scope_in(project_id).includes(Scope.DEPLOY),
         )

@@ -19,7 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from bot.models import measures, usage
+from bot.models import chores, measures, usage
 from bot.models.ids import now
 from bot.settings import Settings
 
@@ -110,6 +110,7 @@ class _Now(Collector):
             times.add_metric([str(int(quantile * 100))], percentile(waited, quantile) / 1000)
         yield times
         yield _gauge("stored_bytes", "Contents of all deployments, each once.", self._sum_stored())
+        yield from _retention(time_now)
         free = shutil.disk_usage(self._settings.DATA_DIR).free
         yield _gauge("disk_free_bytes", "Free space where DATA_DIR lies.", free)
 
@@ -118,6 +119,26 @@ class _Now(Collector):
             self._stored = usage.stored_bytes()
             self._stored_due = time.monotonic() + _STORED_EVERY
         return self._stored
+
+
+def _retention(time: int) -> Iterator[GaugeMetricFamily]:
+    """What the last run of retention came to; nothing before the first."""
+    last = chores.last("retention")
+    if last is None:
+        return
+    yield _gauge("retention_age_seconds", "Since the last run.", (time - last.at) / 1000)
+    failed = "problem" in last.result
+    yield _gauge("retention_failed", "Whether the last run failed.", failed)
+    if failed:
+        return
+    for name, figure, text in (
+        ("retention_deployments", "deployments", "Deployments that the last run took away."),
+        ("retention_freed_bytes", "bytes", "Bytes that the last run freed."),
+        ("storage_held_bytes", "held", "What all deployments hold, each content once."),
+        ("storage_budget_bytes", "budget", "STORAGE_BUDGET; 0: none."),
+        ("storage_over_budget_bytes", "over", "By how much the budget cannot be met."),
+    ):
+        yield _gauge(name, text, last.result[figure])
 
 
 def percentile(ordered: list[int], share: float) -> float:

@@ -182,6 +182,16 @@ OPERATIONS: dict[str, Case] = {
         "/api/v1/repositories/octo/site",
         None,
     ),
+    "PUT /api/v1/projects/{project_id}/retention": (
+        project,
+        "/api/v1/projects/1/retention",
+        {"idle_days": 5},
+    ),
+    "DELETE /api/v1/projects/{project_id}/retention": (
+        project,
+        "/api/v1/projects/1/retention",
+        None,
+    ),
     "POST /api/v1/gc": (lambda api: None, "/api/v1/gc", {}),
     "POST /api/v1/users": (lambda api: None, "/api/v1/users", {"login": "ann"}),
     "PATCH /api/v1/users/{login}": (user, "/api/v1/users/ann", {"role": "admin"}),

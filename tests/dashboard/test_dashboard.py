@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.models import changes, projects, sessions, tokens
+from bot.models import changes, policies, projects, sessions, tokens
 from bot.models.access import AccessKind, access_of
 from bot.models.status import BuildStatus, DeploymentStatus
 from bot.models.tables import AuditEntry, Build, Deployment, Domain, Project, Session, Token
@@ -321,3 +321,31 @@ def test_a_dashboard_among_the_previews_is_refused(
 ) -> None:
     with pytest.raises(InvalidSetting, match="DASHBOARD_"):
         make_settings(**given)
+
+
+def test_how_long_things_are_kept_is_said_by_a_form_and_why_one_is(
+    desk: Desk, two: tuple[str, str]
+) -> None:
+    desk.sign_in()
+    said = {"closed_days": "0", "idle_days": " 7 ", "production_kept": "", "failed_days": ""}
+    assert desk.post("/projects/1/retention", said).status_code == 303
+    own = {"closed_days": 0, "idle_days": 7, "production_kept": None, "failed_days": None}
+    assert policies.own(1) == own
+    assert AuditEntry.select().order_by(AuditEntry.id.desc()).get().action == "project.retention"
+    text = desk.get("/projects/1").text
+    assert 'name="idle_days" type="number"' in text
+    assert 'value="7" placeholder="7"' in text
+    assert 'value="" placeholder="10"' in text
+    for bad in ("-1", "x", "1e3", "99999999", "٣"):
+        assert desk.post("/projects/1/retention", {"idle_days": bad}).status_code == 409
+    assert policies.own(1) == own
+    page = desk.get(f"/projects/1/deployments/{two[1]}").text
+    assert "production leads to it; it is one of the newest 10 of production" in page
+
+
+def test_who_may_not_administer_sees_how_long_and_changes_nothing(
+    desk: Desk, two: tuple[str, str]
+) -> None:
+    desk.sign_in(Scope.DEPLOY)
+    assert desk.post("/projects/1/retention", {"idle_days": "1"}).status_code == 403
+    assert "<dd>90</dd>" in desk.get("/projects/1").text

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.models import measures
+from bot.models import chores, measures
 from bot.models.database import Database
 from bot.models.deployments import request_build
 from bot.models.ids import now
@@ -92,6 +92,9 @@ def scrape(port: int, token: str) -> str:
 def test_processes_are_counted_together_and_the_database_is_asked(
     settings: Settings, ended_build: str
 ) -> None:
+    chores.take("retention", "a worker")
+    figures = dict.fromkeys(("deployments", "bytes", "held", "budget"), 1)
+    chores.complete("retention", "a worker", figures | {"over": 5})
     run = [sys.executable, "-c", PROCESS, str(settings.DATA_DIR), ended_build]
     subprocess.run(run, check=True, timeout=60)
     with subprocess.Popen([*run, "serve"], stdout=subprocess.PIPE, text=True) as server:
@@ -116,6 +119,8 @@ def test_processes_are_counted_together_and_the_database_is_asked(
     assert found['deploystack_queue_builds{environment="production"}'] == "0.0"
     assert float(found['deploystack_queue_oldest_seconds{environment="preview"}']) >= 0
     assert found['deploystack_projects{state="active"}'] == "1.0"
+    assert found["deploystack_storage_over_budget_bytes"] == "5.0"
+    assert found["deploystack_retention_failed"] == "0.0"
     assert "octo" not in text, "no project is a label"
     promtool = require_program("promtool")
     subprocess.run([promtool, "check", "metrics"], input=text, text=True, check=True, timeout=60)
