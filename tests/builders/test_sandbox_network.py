@@ -132,6 +132,30 @@ def test_the_forwarder_ends_with_the_command(connect: Callable[..., Trial]) -> N
     assert (seen, forwarders()) == ([1], 0)
 
 
+def test_the_machines_own_mounts_stay(connect: Callable[..., Trial], tmp_path: Path) -> None:
+    """Such as the network namespaces below /run/netns, which are shared mounts."""
+    shared, inner = tmp_path, tmp_path / "inner"
+    inner.mkdir()
+
+    def mounted() -> bool:
+        return str(inner) in Path("/proc/self/mountinfo").read_text()
+
+    try:
+        for command in (
+            ("mount", "--bind", str(shared), str(shared)),
+            ("mount", "--make-shared", str(shared)),
+            ("mount", "--bind", str(inner), str(inner)),
+        ):
+            subprocess.run(command, check=True, capture_output=True)
+    except subprocess.CalledProcessError:
+        pytest.skip("mounting is not permitted here")
+    try:
+        assert connect().shell("echo started", network=True).succeeded
+        assert mounted()
+    finally:
+        subprocess.run(("umount", "--recursive", str(shared)), check=False)
+
+
 def test_the_narrower_network_wins() -> None:
     said = routes(("10.1.0.0/16",), ("192.0.2.7",)).splitlines()
     assert "route replace unreachable 10.0.0.0/8" in said

@@ -49,6 +49,7 @@ class PublicNetwork:
         self._allowed = allowed
         self._slirp = _find("slirp4netns", "slirp4netns")
         self._nsenter = _find("nsenter", "util-linux")
+        self._unshare = _find("unshare", "util-linux")
         self._ip = _find("ip", "iproute2")
 
     @contextlib.contextmanager
@@ -87,8 +88,13 @@ class PublicNetwork:
     def _forwarder(self, pid: int, owner: tuple[int, ...], ready: int, lives: int) -> list[str]:
         argv = [self._slirp, "--configure", "--disable-host-loopback", "--mtu=65520"]
         argv += ["--enable-seccomp"]
-        # Its own sandbox wants to be root for a moment, which we may be and others may not.
-        argv += [] if owner else ["--enable-sandbox"]
+        if not owner:
+            # Its own sandbox wants to be root, which we are then. What that unmounts would be
+            # unmounted for the whole machine where mounts are shared: other programs' network
+            # namespaces below /run/netns, first of all.
+            # https://man7.org/linux/man-pages/man7/mount_namespaces.7.html
+            argv = [self._unshare, "--mount", "--propagation=private", "--", *argv]
+            argv += ["--enable-sandbox"]
         argv += [f"--ready-fd={ready}", f"--exit-fd={lives}"]
         argv += [f"--userns-path=/proc/self/fd/{descriptor}" for descriptor in owner]
         return [*argv, "--netns-type=path", f"/proc/{pid}/ns/net", "tap0"]
