@@ -50,6 +50,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "worker": "local",
         "migrate": "local",
         "settings": "local",
+        "backup": "backup",
+        "restore": "backup",
         "doctor": "local",
         "admin-token": "local:admin_token",
         "demo": "local",
