@@ -17,6 +17,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "deploy": "deploy",
         "list": "deployments:list_",
         "inspect": "deployments",
+        "verify": "verify",
         "open": "deployments:open_",
         "logs": "builds",
         "cancel": "builds",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -35,8 +36,8 @@ class Secret:
         return hash(self._value)
 
 
-def kept_secret(path: Path) -> Secret:
-    """The secret in a file that nobody else may read; made at the first call.
+def kept_secret(path: Path, make: Callable[[], str] = lambda: secrets.token_hex(32)) -> Secret:
+    """The secret in a file that nobody else may read; made at the first call, by `make`.
 
     Written whole, then linked: two processes may both be the first, and must end up
     with the same secret.
@@ -45,7 +46,7 @@ def kept_secret(path: Path) -> Secret:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+            file.write(make())
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
         os.unlink(draft)

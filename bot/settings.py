@@ -101,6 +101,7 @@ class Settings:
     MAX_UPLOAD_SIZE: int
     ALLOWED_GIT_HOSTS: tuple[str, ...]
     SECRETS_KEY: tuple[Secret, ...]
+    PROVENANCE_KEY: Secret
     RATE_LIMIT: int
     DEPLOY_RATE_LIMIT: int
     CONTENTS_RATE_LIMIT: int
@@ -257,6 +258,9 @@ SETTINGS: tuple[Setting, ...] = (
             "hosts that `POST /deploy` may fetch repositories from; `*`: all public ones"),
     Setting("SECRETS_KEY", "", secrets,
             "what projects' variables are encrypted with; `new,old` while rotating"),
+    Setting("PROVENANCE_KEY", "", private_key,
+            "Ed25519 key in PEM, text or path, that provenance is signed with; empty: "
+            "one is made in DATA_DIR"),
     Setting("RATE_LIMIT", "600", whole(), "API requests a minute, by token or address; 0: any"),
     Setting("DEPLOY_RATE_LIMIT", "60", whole(),
             "deployments asked for in a minute, by token or address; 0: any"),

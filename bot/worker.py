@@ -31,6 +31,7 @@ from bot.models import (
     outbox,
     outputs,
     projects,
+    provenance,
     sessions,
     traffic,
     wanted,
@@ -43,6 +44,8 @@ from bot.models.tables import Build, Deployment
 from bot.observe.context import carrying
 from bot.serve.rules import rules_of
 from bot.settings import Settings
+from bot.signing import Signer
+from bot.statement import statement
 from bot.storage.manifest import Manifest
 from bot.storage.store import NotPublished, Store
 from bot.storage.variants import add_variants
@@ -100,6 +103,7 @@ class Worker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._stopping = threading.Event()
         # Given by `bot.app` once the queues exist.
+        self._signer = Signer(settings)
         self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
         self.wake_outbox: Callable[[], None] = lambda: None
         self.visits: Visits | None = None
@@ -174,12 +178,17 @@ class Worker:
 
     def start(self) -> None:
         """Take back what an earlier worker process of this machine held when it died."""
+        with self._database.write():
+            self._list_key()
         for build in builds.running():
             if self._is_orphan(build.worker):
                 self._give_up_or_repeat(
                     build, "worker-lost", "The worker was killed while it ran the build."
                 )
         self.look_after()
+
+    def _list_key(self) -> None:
+        provenance.list_key(self._signer.public.id, self._signer.public.x)
 
     def _is_orphan(self, holder: str) -> bool:
         """Whether a build's holder was a process of this machine that is gone."""
@@ -295,9 +304,12 @@ class _Attempt:
             (path, entry.size, entry.media_type, entry.digest)
             for path, entry in built.manifest.files.items()
         )
+        signed = self._signed(built, stages)
         with self._database.write():
             if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
                 return
+            worker._list_key()
+            provenance.remember(self._deployment.id, signed)
             builds.warn(self._build.id, (*of_rules, *built.warnings))
             if (origin := built.origin) is not None:
                 outputs.remember(self._deployment.id, origin.fingerprint, origin.tools)
@@ -305,6 +317,18 @@ class _Attempt:
             worker._bus.publish(BuildCompleted(self._deployment.id, self._build.id))
         # Visible already: front servers that read files themselves get theirs a moment later.
         self._lay_out(built.manifest)
+
+    def _signed(self, built: Built, stages: Mapping[Stage, float]) -> str:
+        """The deployment's provenance. Nothing may be said in the log afterwards."""
+        made = statement(
+            self._build,
+            built,
+            _named(stages),
+            self._log.digest(),
+            now(),
+            self._worker._settings,
+        )
+        return self._worker._signer.sign(made)
 
     def _lay_out(self, manifest: Manifest) -> None:
         """What makes the live page faster: compressed variants, and a tree for front servers.

@@ -28,6 +28,7 @@ from bot.api.v1 import (
     domains,
     members,
     projects,
+    provenance,
     pull_requests,
     repositories,
     tokens,
@@ -89,6 +90,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(deployments.blueprint(services, uploads))
     api.register_api(projects.blueprint(services))
     api.register_api(domains.blueprint(services))
+    api.register_api(provenance.blueprint(services))
     for resource in (
         access, aliases, members, pull_requests, repositories, tokens, users, administration,
         collection, retention,

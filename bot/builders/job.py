@@ -133,7 +133,9 @@ class Origin:
 
     `tree` is Git's digest of the whole commit; `lockfile` is SHA-256. `fingerprint` is
     empty where the output may not serve for another commit; `reused` is the commit whose
-    output it is, where nothing was built.
+    output it is, where nothing was built. Of an upload: `upload` is the SHA-256 of the archive,
+    or of the list of its files (`bot.storage.checksums`); `repository` and `commit` are those of
+    one that was fetched by its address.
     """
 
     tree: str = ""
@@ -141,3 +143,6 @@ class Origin:
     tools: str = ""
     fingerprint: str = ""
     reused: str = ""
+    upload: str = ""
+    repository: str = ""
+    commit: str = ""

@@ -7,6 +7,7 @@ UTC. Progress bars are reduced to their last state, colours are taken out.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections import deque
@@ -44,7 +45,9 @@ class FileLog:
         self._secrets: set[bytes] = set()
         self._guarded: dict[bytes, str] = {}
         # A build that is taken up again goes on counting, too.
-        self._line = path.read_bytes().count(b"\n")
+        before = path.read_bytes()
+        self._line = before.count(b"\n")
+        self._digest = hashlib.sha256(before)
         # The first place where a guarded secret was about to be written.
         self.leak: Leak | None = None
         self.tail: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -90,6 +93,12 @@ class FileLog:
             if len(self._pending) > _LONGEST_LINE:
                 self._cut_pending()
 
+    def digest(self) -> str:
+        """SHA-256, in hex, of the file as it is now."""
+        with self._lock:
+            self._flush_pending()
+            return self._digest.hexdigest()
+
     def close(self) -> None:
         with self._lock:
             self._flush_pending()
@@ -130,6 +139,7 @@ class FileLog:
             content = f"{time} {_SAYS} The log is full; what follows is not kept.\n".encode()
         self._room -= len(content)
         self._line += 1
+        self._digest.update(content)
         self._file.write(content)
 
 

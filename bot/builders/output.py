@@ -1,10 +1,10 @@
 """What of a folder, or of a commit, gets published: the output check.
 
 Never published: dotfiles and folders beginning with a dot (`.git`, `.env`, editors'
-and systems' litter), except `.well-known`, which is meant to be public (RFC 8615);
-`node_modules` at the top of what is published; symbolic links that lead out; devices,
-sockets and pipes; names that are not UTF-8. All but the first two are mentioned in
-the log.
+and systems' litter), except `.well-known`, which is meant to be public (RFC 8615), but for
+our own folder in there, where provenance is served; `node_modules` at the top of what is
+published; symbolic links that lead out; devices, sockets and pipes; names that are not
+UTF-8. All but the first two are mentioned in the log.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from bot.errors import UserError
 from bot.settings import Settings
 
 INDEX = "index.html"
+# What the bot itself answers, on every host that it serves: no site has files in there.
+OWN = ".well-known/deploystack/"
 _MENTIONED = 20
 _MOST_LINKS = 40  # followed for one path, as in Linux' own look-up
 
@@ -98,7 +100,7 @@ def is_hidden(path: str) -> bool:
     if "/." not in path and not path.startswith((".", "node_modules")):
         return False  # nearly all
     first, _, _ = path.partition("/")
-    if first == "node_modules":
+    if first == "node_modules" or f"{path}/".startswith(OWN):
         return True
     return any(
         part.startswith(".") and not (part == ".well-known" and number == 0)
@@ -226,7 +228,7 @@ def check_tree(tree: GitTree, folder: str, limits: OutputLimits, log: BuildLog) 
             for path, blob in tree.files.items():
                 if path.startswith(f"{target}/"):
                     beneath = path[len(target) + 1 :]
-                    if not is_hidden(f"x/{beneath}"):
+                    if not is_hidden(f"{inner}/{beneath}"):
                         add(f"{inner}/{beneath}", blob)
     return found
 

@@ -115,11 +115,13 @@ class Pipeline:
         """Deploy an unpacked upload, whose files are given up to the store."""
         stages = _Stages(control)
         with stages(Stage.FETCH):
-            plan = self._plan(FolderTree(folder), job, control)
+            tree = FolderTree(folder)
+            plan = self._plan(tree, job, control)
+            origin = Origin(lockfile=unchanged.lockfile_digest(tree, plan))
         with self._work_folders.open(job.build_id) as work:
             with stages(Stage.CHECKOUT):
                 shutil.move(folder, work / "tree")
-            return self._build(work, plan, job, control, stages, Origin())
+            return self._build(work, plan, job, control, stages, origin)
 
     def tidy(self) -> None:
         """Housekeeping that no build should wait for: now and then, from anywhere."""

@@ -25,6 +25,7 @@ from bot.builders.job import Job, Origin
 from bot.builders.plan import Plan
 from bot.builders.source import Source
 from bot.builders.toolchain import Toolchain
+from bot.builders.tree import Tree
 
 _FORMAT = 1
 _LARGEST = 16 << 20  # bytes of one file that is looked through
@@ -36,13 +37,17 @@ _UNREAD = (".md", ".txt", "LICENSE", "deploystack.toml")
 
 def origin_of(source: Source, plan: Plan, job: Job) -> Origin:
     """What is known of a deployment's origin before anything is run."""
-    lockfile = plan.lockfile
-    there = bool(lockfile) and lockfile in source.tree.files
     return Origin(
         tree=source.tree_id(),
-        lockfile=hashlib.sha256(source.tree.read(lockfile)).hexdigest() if there else "",
+        lockfile=lockfile_digest(source.tree, plan),
         fingerprint=fingerprint(source, plan, job) if plan.steps and plan.reuse else "",
     )
+
+
+def lockfile_digest(tree: Tree, plan: Plan) -> str:
+    """SHA-256 in hex; empty: there is no lockfile."""
+    there = bool(plan.lockfile) and plan.lockfile in tree.files
+    return hashlib.sha256(tree.read(plan.lockfile)).hexdigest() if there else ""
 
 
 def fingerprint(source: Source, plan: Plan, job: Job) -> str:

@@ -18,7 +18,7 @@ from bot.errors import SystemFault
 from bot.events import Bus
 from bot.models import coming
 from bot.models import resolve as queries
-from bot.serve import pages
+from bot.serve import pages, provenance
 from bot.serve.access import Gate
 from bot.serve.address import (
     FULL_KEY,
@@ -79,6 +79,7 @@ class Previews:
         self._answers = Answers(store, Bodies(store, half))
         self._gate = Gate(settings)
         self._waiting = Waiting(settings)
+        self._provenance = provenance.Provenance(store, self._gate)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -94,12 +95,15 @@ class Previews:
         if not path.isascii():
             path = decoded(path)
         host = environ.get("HTTP_HOST", "")
+        site_key = ""
         if host not in self._own_hosts:
             if host_name(host) == self._dashboard:
                 return _misdirected(environ, start_response)
             site_key = self._key_of_host(host)
-            if site_key:
-                return self._by_host(environ, start_response, site_key, path)
+        if path.startswith(provenance.PREFIX):
+            return self._proven(environ, start_response, path, site_key)
+        if site_key:
+            return self._by_host(environ, start_response, site_key, path)
         key, slash, rest = path[1:].partition("/")
         if key == "~":
             return self._by_alias(environ, start_response, path)
@@ -115,6 +119,17 @@ class Previews:
         if self._domain and site.base == "/":
             return self._to_host(visit, key)
         return visit.to(site)
+
+    def _proven(
+        self, environ: Environ, start_response: StartResponse, path: str, site_key: str
+    ) -> Iterable[bytes]:
+        """Provenance: the bot's word on every host, whatever files a site has."""
+        asked = provenance.asked(path, site_key)
+        if asked is None or environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return provenance.nothing(environ, start_response)
+        key = self._aliases.find(asked.alias) if asked.alias else asked.key
+        site = self._site(key) if key else None
+        return self._provenance.answer(asked, site, environ, start_response)
 
     def _key_of_host(self, header: str) -> str:
         """The key that a Host header means; empty: it is the bot's own, or nobody's."""

@@ -11,20 +11,21 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from bot.builders import configured, output, publish
-from bot.builders.job import Built, Control, Job, Stage
+from bot.builders.job import Built, Control, Job, Origin, Stage
 from bot.builders.leaks import LeakGate, chunks_of, own_secrets
 from bot.builders.plan import Plan
 from bot.errors import UserError
 from bot.settings import Settings
 from bot.storage.manifest import Entry, media_type
 from bot.storage.store import Store
-from bot.uploads.sources import FilesSource, Sources
+from bot.uploads.sources import FilesSource, RemoteSource, Sources
 
 
 class Builder(Protocol):
@@ -48,6 +49,7 @@ class UploadPipeline:
         self._store = store
         self._settings = settings
         self._limits = output.limits_of(settings)
+        self._digests = ThreadPoolExecutor(2, thread_name_prefix="digest uploads")
 
     def run(self, job: Job, control: Control) -> Built:
         """Deploy a commit or an upload. Raises `UserError`, `SystemFault` or `Stopped`."""
@@ -56,18 +58,28 @@ class UploadPipeline:
         control.entering(Stage.FETCH)
         started = time.monotonic()
         source = self._sources.read(job.deployment_id)
+        # Beside the build, which may take the archive away only when it has ended.
+        digest = self._digests.submit(self._sources.digest, job.deployment_id, source)
         if isinstance(source, FilesSource):
             tree = StoreTree(self._store, source.files)
             plan = configured.plan(tree, job.base_path, job.environment)
             if not plan.steps:
-                return self._publish(tree, plan, job, control, started)
+                return self._publish(tree, plan, job, control, started, digest.result())
         with self._work_folder() as folder:
             tree_folder = folder / "tree"
-            self._sources.lay_out(job.deployment_id, tree_folder, control.log, control.cancelled)
+            commit = self._sources.lay_out(
+                job.deployment_id, tree_folder, control.log, control.cancelled
+            )
             seconds = time.monotonic() - started
             built = self._builder.run_folder(tree_folder, job, control)
         stages = built.stages | {Stage.FETCH: built.stages.get(Stage.FETCH, 0) + seconds}
-        return replace(built, stages=stages)
+        origin = replace(
+            built.origin or Origin(),
+            upload=digest.result(),
+            repository=source.url if isinstance(source, RemoteSource) else "",
+            commit=commit,
+        )
+        return replace(built, stages=stages, origin=origin)
 
     def tidy(self) -> None:
         """Housekeeping: what killed processes and ended builds left."""
@@ -84,7 +96,13 @@ class UploadPipeline:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(
-        self, tree: StoreTree, plan: Plan, job: Job, control: Control, started: float
+        self,
+        tree: StoreTree,
+        plan: Plan,
+        job: Job,
+        control: Control,
+        started: float,
+        digest: str,
     ) -> Built:
         """Publish what lies in the store, unread but for what detection looked at."""
         control.framework(plan.framework)
@@ -125,7 +143,13 @@ class UploadPipeline:
         self._store.publish(manifest)
         control.log.say(f"Published {len(files)} files")
         stages = {Stage.FETCH: fetched - started, Stage.PUBLISH: time.monotonic() - fetched}
-        return Built(manifest=manifest, framework=plan.framework, stages=stages)
+        return Built(
+            manifest=manifest,
+            framework=plan.framework,
+            stages=stages,
+            plan=plan,
+            origin=Origin(upload=digest),
+        )
 
 
 class StoreTree:

@@ -7,6 +7,7 @@ before the build is queued; it is not in charge of what the source turns into.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from bot.builders.job import BuildLog
 from bot.errors import SystemFault, UserError
 from bot.models import uploads
 from bot.settings import Settings
+from bot.storage import checksums
 from bot.storage.disk import flush_path
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
@@ -90,12 +92,23 @@ class Sources:
                 "source-gone", "What was uploaded is no longer kept.", "Upload it again."
             ) from None
 
+    def digest(self, deployment_id: str, source: Source) -> str:
+        """SHA-256, in hex, of an archive, or of the list of files; empty: of neither."""
+        if isinstance(source, FilesSource):
+            return checksums.digest(checksums.checksums(source.files))
+        try:
+            with (self.root / deployment_id / "archive").open("rb") as archive:
+                return hashlib.file_digest(archive, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
+
     def lay_out(
         self, deployment_id: str, target: Path, log: BuildLog, cancelled: threading.Event
-    ) -> None:
+    ) -> str:
         """Write the source's tree into `target`, which must not exist yet.
 
-        Raises `UserError`, `SystemFault` or `Stopped`.
+        Answers the commit of what was fetched by its address; empty: it was not. Raises
+        `UserError`, `SystemFault` or `Stopped`.
         """
         match self.read(deployment_id):
             case ArchiveSource():
@@ -104,15 +117,16 @@ class Sources:
                 with contextlib.suppress(FileNotFoundError):
                     # The first to build it takes the tree; whoever comes later unpacks.
                     (folder / "tree").rename(target)
-                    return
+                    return ""
                 unpacked = unpack(archive, target, limits_of(self._settings))
                 log.say(f"Unpacked {len(unpacked.files)} files, {unpacked.size / 1e6:.1f} MB")
             case RemoteSource(url, ref):
                 remote = parse_remote(url, ref, self._settings.ALLOWED_GIT_HOSTS)
-                clone(remote, target, log, cancelled, self._settings.BUILD_TIMEOUT)
+                return clone(remote, target, log, cancelled, self._settings.BUILD_TIMEOUT)
             case FilesSource(files):
                 self._copy_files(files, target)
                 log.say(f"Took {len(files)} files from the store")
+        return ""
 
     def forget(self, deployment_id: str) -> None:
         """Remove what is kept of an upload, if anything."""

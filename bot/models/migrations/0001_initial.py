@@ -302,6 +302,25 @@ class Variable(Table):
         indexes = ((("project", "name", "context"), True),)
 
 
+class Provenance(Table):
+    deployment = pw.ForeignKeyField(Deployment, primary_key=True, on_delete="CASCADE")
+    envelope = pw.TextField()
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "provenance"
+
+
+class SigningKey(Table):
+    id = pw.TextField(primary_key=True)
+    public = pw.TextField()
+    created_at = pw.BigIntegerField()
+    revoked_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "signing_keys"
+
+
 class RememberedRequest(Table):
     key = pw.TextField(primary_key=True)
     fingerprint = pw.TextField()
@@ -329,6 +348,7 @@ class AuditEntry(Table):
 TABLES = (
     User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
     Alias, Access, Domain, Traffic, OutboxEntry, Token, Session, WantedCommit, Variable,
+    Provenance, SigningKey,
     RememberedRequest, AuditEntry,
 )  # fmt: skip
 
