@@ -23,6 +23,7 @@ from bot.setting_values import (
     boolean,
     folder,
     label_if_any,
+    location_if_any,
     networks,
     one_of,
     patterns,
@@ -57,6 +58,7 @@ class Settings:
     PREVIEW_PORT: int
     PREVIEW_WORKERS: int
     PREVIEW_CACHE_SIZE: int
+    ACCEL_LOCATION: str
     DATABASE_URL: str
     DATABASE_CONNECTIONS: int
     QUEUE_URL: str
@@ -191,6 +193,8 @@ SETTINGS: tuple[Setting, ...] = (
             "memory of one process for previews' manifests and small files"),
     Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
     Setting("DATABASE_CONNECTIONS", "10", whole(2, 1000),
+    Setting("ACCEL_LOCATION", "", location_if_any,
+            "where a front server finds the store's files, for X-Accel-Redirect; empty: none"),
             "connections that one process opens to PostgreSQL at most"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
     Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str,
@@ -321,6 +325,8 @@ def _checked(settings: Settings) -> Settings:
             "must be set in production",
             "Make one with `openssl rand -hex 32` and enter it in GitHub's webhook form too.",
         )
+    if settings.ACCEL_LOCATION and not settings.STORAGE_URL.startswith("file:"):
+        raise InvalidSetting("ACCEL_LOCATION", "needs a store on this disk", "Leave it out.")
     return settings
 
 

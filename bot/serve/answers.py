@@ -18,6 +18,7 @@ from bot.serve.conditional import (
     precondition_failed,
     range_applies,
 )
+from bot.serve.front import Front
 from bot.serve.negotiation import qualities, weight
 from bot.serve.pages import POLICY
 from bot.serve.site import Headers, Representation, ServedFile, Site
@@ -41,9 +42,10 @@ def status_line(status: int) -> str:
 class Answers:
     """Writes answers; shared by all requests of a process."""
 
-    def __init__(self, store: Store, bodies: Bodies) -> None:
+    def __init__(self, store: Store, bodies: Bodies, front: Front) -> None:
         self._store = store
         self._bodies = bodies
+        self._front = front
 
     def is_bound(self, site: Site) -> bool:
         """Whether a site's start page names the base path that it was built for."""
@@ -88,6 +90,8 @@ class Answers:
             return []
         if "HTTP_RANGE" in environ and environ["REQUEST_METHOD"] == "GET":
             return self._ranges(environ, start_response, site, chosen)
+        if self._front.takes(environ, chosen):
+            return self._hand_on(start_response, site, chosen, 200, chosen.size)
         return self.whole(environ, start_response, site, chosen, "200 OK")
 
     def whole(
@@ -135,6 +139,9 @@ class Answers:
                 return []
         if ranges is None:
             return self.whole(environ, start_response, site, chosen, "200 OK")
+        if self._front.takes(environ, chosen):
+            length = sum(last - first + 1 for first, last in ranges)
+            return self._hand_on(start_response, site, chosen, 206, length)
         if len(ranges) > 1:
             return self._parts(start_response, site, chosen, ranges)
         first, last = ranges[0]
@@ -153,6 +160,19 @@ class Answers:
         if last == chosen.size - 1:
             return _sent(environ, content)
         return _Part(content, length)
+
+    def _hand_on(
+        self,
+        start_response: StartResponse,
+        site: Site,
+        chosen: Representation,
+        status: int,
+        length: int,
+    ) -> Iterable[bytes]:
+        """Leave the sending to the front server, and count what it will send."""
+        site.traffic.add(status, length)
+        start_response("200 OK", self._front.headers(chosen))
+        return []
 
     def _parts(
         self,

@@ -33,6 +33,7 @@ from bot.serve.address import (
 from bot.serve.answers import Answers, Environ, StartResponse, WsgiApplication, page, redirect
 from bot.serve.answers import redirect_to as redirect_elsewhere
 from bot.serve.bodies import Bodies
+from bot.serve.front import Front
 from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
 from bot.serve.traffic import TrafficBook
@@ -76,7 +77,7 @@ class Previews:
         half = settings.PREVIEW_CACHE_SIZE // 2
         self.traffic = TrafficBook(bus)
         self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
-        self._answers = Answers(store, Bodies(store, half))
+        self._answers = Answers(store, Bodies(store, half), Front(settings.ACCEL_LOCATION))
         self._gate = Gate(settings)
         self._waiting = Waiting(settings)
         self._provenance = provenance.Provenance(store, self._gate)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import random
 import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.models import access
+from bot.models.access import AccessKind
+from bot.models.database import Database
+from bot.serve.front import CARRIED
 from bot.settings import Settings
 from bot.storage.disk import DiskStore
 from bot.storage.variants import add_variants
 from tests.programs import require_program
-from tests.serve.conftest import SHA, Deployer, Host, wait_until
+from tests.serve.conftest import SHA, Deployer, Host, serve, wait_until
 from tests.serve.test_processes import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = f"/{SHA}/"
 RULED = "f" * 40
+HANDED = "e" * 40
 SCRIPT = "console.log('hello');\n" * 200
 FILES: dict[str, str | bytes] = {
     "index.html": "home",
@@ -34,15 +42,26 @@ FILES: dict[str, str | bytes] = {
     "ü ñ.txt": "unicode",
     "site.webmanifest": "{}",
 }
+# Of a deployment with rules, so that the bot is asked for them.
+LARGE: dict[str, str | bytes] = {
+    "index.html": "home",
+    "photo.bin": bytes(range(256)) * 400,
+    "large.js": random.Random(7).randbytes(50_000).hex(),
+}
 
 
-def nginx_configuration(folder: Path, port: int, bot: int, direct: Path) -> Path:
+def nginx_configuration(folder: Path, port: int, bot: int, dashboard: int, data: Path) -> Path:
     """deploy/nginx.conf with its marked lines adapted, inside a main configuration."""
     text = (DEPLOY / "nginx.conf").read_text()
+    artifacts = "/var/lib/deploystack/artifacts"
+    store = (DEPLOY / "nginx_store.conf").read_text().replace(artifacts, f"{data}/artifacts")
+    (folder / "nginx_store.conf").write_text(store)
+    text = text.replace("/etc/nginx/deploystack_store.conf", str(folder / "nginx_store.conf"))
     text = text.replace("/etc/nginx/deploystack_files.conf", str(DEPLOY / "nginx_files.conf"))
     text = text.replace("/etc/nginx/deploystack_proxy.conf", str(DEPLOY / "nginx_proxy.conf"))
-    text = text.replace("/var/lib/deploystack/artifacts/direct", str(direct))
+    text = text.replace(artifacts, f"{data}/artifacts")
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{bot}")
+    text = text.replace("127.0.0.1:8001", f"127.0.0.1:{dashboard}")
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
     text = text.replace("deploy.example.com", "localhost").replace(
         r"preview\.example\.com", r"preview\.test"
@@ -85,8 +104,13 @@ def front(
 ) -> Iterator[Host]:
     """A front server ahead of the bot, with two deployments: one plain, one with rules."""
     program = require_program(request.param)
-    bot = make_host(PREVIEW_DOMAIN="preview.test")
-    for sha, files in ((SHA, FILES), (RULED, {**FILES, "_headers": "/*\n  X-Rule: yes"})):
+    bot = make_host(PREVIEW_DOMAIN="preview.test", ACCEL_LOCATION="/_deploystack/store/")
+    dashboard, stop_dashboard = serve(_dashboard)
+    for sha, files in (
+        (SHA, FILES),
+        (RULED, {**FILES, "_headers": "/*\n  X-Rule: yes"}),
+        (HANDED, {**LARGE, "_redirects": "/old.bin /photo.bin 200"}),
+    ):
         deployment_id = deployer.deploy(files, sha=sha)
         made = add_variants(store, deployment_id)
         assert made is not None
@@ -95,14 +119,16 @@ def front(
     folder = tmp_path / "front"
     folder.mkdir()
     if request.param == "nginx":
-        direct = tmp_path / "artifacts" / "direct"
-        command = [program, "-c", str(nginx_configuration(folder, port, bot.port, direct))]
+        main = nginx_configuration(folder, port, bot.port, dashboard.port, tmp_path)
+        command = [program, "-c", str(main)]
     else:
         file = str(caddy_configuration(folder, port))
         command = [program, "run", "--config", file, "--adapter", "caddyfile"]
     environ = os.environ | {
         "DATA_DIR": str(tmp_path), "BOT": f"127.0.0.1:{bot.port}",
         "PREVIEWS": f"127.0.0.1:{bot.port}", "HOME": str(folder),
+        "BOT_DASHBOARD": f"127.0.0.1:{dashboard.port}",
+        "DASHBOARD": f"http://dashboard.example.net:{port}", "API": f"http://api.example.com:{port}",
     }  # fmt: skip
     with (folder / "output.log").open("wb") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
@@ -116,6 +142,12 @@ def front(
     yield Host(port)
     process.terminate()
     process.wait(timeout=20)
+    stop_dashboard()
+
+
+def _dashboard(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"the dashboard"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +221,127 @@ def test_hosts_of_the_preview_domain_work(front: Host) -> None:
     assert front.get("/about", **host).text == "about"
     assert front.get("/docs", **host).location == "/docs/"
     assert front.get("/", Host=f"{RULED}.preview.test:{front.port}").headers["X-Rule"] == "yes"
+
+
+@pytest.mark.parametrize("path", ["photo.bin", "old.bin"])
+def test_the_bot_decides_and_the_front_server_sends(
+    front: Host, store: DiskStore, path: str
+) -> None:
+    answer = front.get(f"/{HANDED}/{path}")
+    assert (answer.status, answer.body) == (200, LARGE["photo.bin"])
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Robots-Tag"] == "noindex"
+    assert answer.headers["X-Accel-Redirect"] is None
+    # Who sends a file shows when the store has another than the bot has in memory.
+    digest, _ = store.put_bytes([LARGE["photo.bin"]])  # type: ignore[list-item]
+    store.path(digest).chmod(0o644)
+    store.path(digest).write_bytes(b"changed" + bytes(100))
+    assert front.get(f"/{HANDED}/{path}").body.startswith(b"changed")
+
+
+def test_what_the_front_server_sends_has_the_bots_validators(front: Host) -> None:
+    path = f"/{HANDED}/photo.bin"
+    first = front.get(path)
+    etag, date = first.headers.get_all("ETag"), first.headers.get_all("Last-Modified")
+    assert [len(tag) for tag in etag or []] == [34]
+    assert len(date or []) == 1
+    assert front.head(path).headers.get_all("ETag") == etag
+    tag = first.headers["ETag"]
+    assert front.get(path, If_None_Match=tag).status == 304
+    assert front.get(path, If_None_Match='"other"').status == 200
+    assert front.get(path, If_Modified_Since=first.headers["Last-Modified"]).status == 304
+    assert front.get(path, If_Modified_Since="Tue, 14 Nov 2000 00:00:00 GMT").status == 200
+    assert front.get(path, If_Match='"other"').status == 412
+    assert front.get(path, If_Match=tag).body == LARGE["photo.bin"]
+
+
+def test_what_the_front_server_sends_is_sent_in_parts(front: Host) -> None:
+    path, whole = f"/{HANDED}/photo.bin", LARGE["photo.bin"]
+    assert isinstance(whole, bytes)
+    tag = front.get(path).headers["ETag"]
+    for wanted, part in (("1000-20000", whole[1000:20001]), ("-7", whole[-7:])):
+        answer = front.get(path, Range=f"bytes={wanted}")
+        assert (answer.status, answer.body) == (206, part)
+    assert front.get(path, Range=f"bytes={len(whole)}-").status == 416
+    assert front.get(path, Range="bytes=0-9", If_Range='"old"').body == whole
+    assert front.get(path, Range="lines=0-9").body == whole
+    several = front.get(path, Range="bytes=0-0,5-6")
+    assert several.status == 206
+    assert several.headers["Content-Type"].startswith("multipart/byteranges")
+    assert front.get(path, Range="bytes=0-9", If_Range=tag).status == 206
+
+
+def test_variants_that_the_bot_chose_are_sent_too(front: Host) -> None:
+    path = f"/{HANDED}/large.js"
+    plain = front.get(path)
+    assert plain.text == LARGE["large.js"]
+    answer = front.get(path, Accept_Encoding="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(answer.body) == plain.body
+    for got in (plain, answer):
+        assert got.headers["Vary"] == "Accept-Encoding"
+        assert got.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["ETag"] != plain.headers["ETag"]
+
+
+def test_protection_is_the_bots_whoever_sends(
+    front: Host, deployer: Deployer, database: Database
+) -> None:
+    with database.write():
+        access.protect(deployer.project().id, AccessKind.PASSWORD, "secret")
+    path = f"/{HANDED}/photo.bin"
+    wait_until(lambda: front.get(path).status == 401)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    entered = front.ask("POST", path, form, b"password=secret")
+    assert entered.status == 303
+    cookie = entered.headers["Set-Cookie"].partition(";")[0]
+    answer = front.get(path, Cookie=cookie)
+    assert answer.body == LARGE["photo.bin"]
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert "Cookie" in answer.headers["Vary"]
+
+
+def test_nobody_reaches_the_store_by_himself(front: Host, store: DiskStore) -> None:
+    digest, _ = store.put_bytes([LARGE["photo.bin"]])  # type: ignore[list-item]
+    place = f"/_deploystack/store/{digest[:2]}/{digest[2:]}"
+    for host in (f"127.0.0.1:{front.port}", f"{HANDED}.preview.test:{front.port}"):
+        assert front.get(place, Host=host).status == 404
+        assert front.get(place, Host=host, X_Accel_Location="/_deploystack/store/").status == 404
+
+
+def test_without_a_front_server_nothing_is_handed_on(
+    deployer: Deployer, make_host: Callable[..., Host]
+) -> None:
+    deployer.deploy(LARGE)
+    host = make_host(ACCEL_LOCATION="/_deploystack/store/")
+    assert host.get(f"{BASE}photo.bin").body == LARGE["photo.bin"]
+    assert host.get(f"{BASE}photo.bin", X_Accel_Location="/etc/").body == LARGE["photo.bin"]
+    other = make_host()
+    answer = other.get(f"{BASE}photo.bin", X_Accel_Location="/_deploystack/store/")
+    assert answer.body == LARGE["photo.bin"]
+
+
+def test_everything_that_the_bot_hands_on_is_carried_over_by_nginx() -> None:
+    text = (DEPLOY / "nginx_store.conf").read_text()
+    added = {name.lower() for name in re.findall(r"add_header (\S+) \$upstream_http_", text)}
+    # https://nginx.org/en/docs/http/ngx_http_proxy_module.html: these are kept by itself.
+    kept = {
+        "accept-ranges", "cache-control", "content-disposition", "content-length",
+        "content-type", "expires",
+    }  # fmt: skip
+    assert added | kept == CARRIED
+
+
+def test_the_dashboard_and_the_api_have_names_of_their_own(front: Host) -> None:
+    for path in ("/", BASE, "/api/v1/builds"):
+        assert front.get(path, Host=f"dashboard.example.net:{front.port}").text == "the dashboard"
+    api = {"Host": f"api.example.com:{front.port}"}
+    assert front.get("/healthz", **api).text == "the bot's own"
+    assert front.get("/api/v1/builds", **api).text == "the bot's own"
+    for path in (BASE, "/", f"{BASE}about"):
+        assert front.get(path, **api).status == 404
+        assert "about" not in front.get(path, **api).text
 
 
 def test_what_is_no_preview_reaches_the_bot(front: Host) -> None:

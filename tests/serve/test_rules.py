@@ -290,6 +290,8 @@ def test_what_header_rules_do(path: str, expected: dict[str, str]) -> None:
         ("  Set-Cookie: a=b", "line 2: Set-Cookie is the host's own to set"),
         ("  service-worker-allowed: /", "line 2: service-worker-allowed is the host's own"),
         ("  Content-Length: 0", "line 2: Content-Length is the host's own"),
+        ("  X-Accel-Redirect: /x", "line 2: X-Accel-Redirect is the host's own"),
+        ("  X-Sendfile: /etc/passwd", "line 2: X-Sendfile is the host's own"),
         ("  Clear-Site-Data: *", "line 2: Clear-Site-Data is the host's own"),
         ("  no colon", "line 2: expected `Name: value`"),
         ("  Bad Name: x", "line 2: 'Bad Name' is no header's name"),

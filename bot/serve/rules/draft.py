@@ -57,6 +57,13 @@ _OURS = frozenset(
         "transfer-encoding",
         "upgrade",
         "via",
+        # These are orders to a front server: they could have it send any file it can reach.
+        "x-accel-buffering",
+        "x-accel-charset",
+        "x-accel-expires",
+        "x-accel-limit-rate",
+        "x-accel-redirect",
+        "x-sendfile",
     }
 )
 
