@@ -11,6 +11,7 @@ from bot.errors import UserError
 from bot.models import outputs, variables
 from bot.models.status import AliasKind
 from bot.models.tables import Build, Deployment
+from bot.project_name import key_of
 from bot.sealing import sealing_from
 from bot.settings import LOCAL_OWNER, Settings
 
@@ -31,7 +32,7 @@ def job_of(build: Build, previous: str, settings: Settings) -> Job:
         sha=deployment.sha or "",
         ref=deployment.ref,
         environment=deployment.environment,
-        base_path=settings.base_path(deployment.sha or deployment.id),
+        base_path=settings.base_path(key_of(project.name, deployment.sha, deployment.id)),
         previous=previous,
         private=project.private or project.name.startswith(f"{LOCAL_OWNER}/"),
         trusted=trusted,
@@ -59,7 +60,8 @@ def _earlier(project_id: int, fingerprint: str) -> Earlier | None:
 
 
 def _opened(deployment: Deployment, settings: Settings) -> Variables:
-    sealed = variables.for_build(deployment.project_id, deployment.environment)
+    main_id = deployment.project.main_id
+    sealed = variables.for_build(deployment.project_id, deployment.environment, main_id)
     if not sealed:
         return Variables()
     sealing = sealing_from(settings)

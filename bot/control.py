@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot import part_builds
 from bot.errors import UserError
 from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
 from bot.models import (
@@ -114,8 +115,9 @@ class Control:
             self._note(actor, "fork.approve", project, pull_request=number, sha=sha)
             if asked.build_id:
                 self.bus.publish(DeploymentCreated(asked.deployment_id, asked.build_id))
-        if asked.created:
-            self.wake([asked.build_id])
+            woken = part_builds.request_again(self.bus, asked)
+        if asked.created or woken:
+            self.wake([*([asked.build_id] if asked.created else ()), *woken])
         self.tell()
         return asked
 

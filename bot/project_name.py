@@ -16,3 +16,9 @@ def repository_of(project: str) -> str:
 def part_of(project: str) -> str:
     """`octo/site#docs` → `docs`; empty: it is a repository's main project, or its only one."""
     return project.partition(PART)[2]
+
+
+def key_of(project: str, sha: str | None, deployment_id: str) -> str:
+    """What a deployment's own address has in it: the commit, or, since only the main project
+    of a repository has that one, the deployment's id."""
+    return sha if sha and PART not in project else deployment_id

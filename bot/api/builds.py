@@ -13,6 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from bot.models import deployments
 from bot.models.tables import Build
+from bot.project_name import key_of
 from bot.settings import Settings
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -44,7 +45,9 @@ def as_json(build: Build, settings: Settings) -> dict[str, Any]:
         "environment": deployment.environment,
         "status": build.status,
         "framework": build.framework,
-        "url": settings.deployment_url(deployment.sha or deployment.id),
+        "url": settings.deployment_url(
+            key_of(deployment.project.name, deployment.sha, deployment.id)
+        ),
         "log_url": settings.build_url(build.id) + "/log",
         "stages": json.loads(build.stages),
         "error_code": build.error_code,

@@ -12,6 +12,7 @@ from bot import __version__
 from bot.models import deployments
 from bot.models.status import ACTIVE
 from bot.models.tables import Build
+from bot.project_name import key_of
 from bot.settings import LOCAL_OWNER, Settings
 
 # Pages need nothing from elsewhere, and nobody needs to frame them.
@@ -88,7 +89,7 @@ def _row(build: Build) -> dict[str, object]:
         "id": build.id,
         "project": deployment.project.name,
         "sha": deployment.sha or "",
-        "key": deployment.sha or deployment.id,
+        "key": key_of(deployment.project.name, deployment.sha, deployment.id),
         "ref": deployment.ref,
         "environment": deployment.environment,
         "status": str(build.status),

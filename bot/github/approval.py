@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bot import part_builds
 from bot.events import ApprovalDecided, Bus, DeploymentCreated
 from bot.models import approvals
 from bot.models.approvals import ApprovalState
@@ -38,11 +39,15 @@ class Approver:
         may = permission in _ENOUGH
         held = f"has the permission `{permission}`" if permission else "has none that GitHub tells"
         reason = f"{approval.actor} {held}; it takes write access."
+        woken: tuple[str, ...] = ()
         with self._database.write():
             requested = approvals.decide(approval.id, may=may, reason=reason)
             self._bus.publish(ApprovalDecided(approval.id))
             if requested is not None and requested.build_id:
                 told = DeploymentCreated(requested.deployment_id, requested.build_id)
                 self._bus.publish(told)
+                woken = part_builds.request_again(self._bus, requested)
         if requested is not None and requested.created:
             self.requeue(requested.build_id, 0)
+        for build_id in woken:
+            self.requeue(build_id, 0)

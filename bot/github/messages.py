@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.models.status import BuildStatus
+from bot.project_name import part_of, repository_of
 
 LONGEST_DESCRIPTION = 140  # characters
 LONGEST_COMMENT = 65_536  # characters
 CONTEXT = "deploystack"
 _LONGEST_ERROR = 4_000
+_LONGEST_ERRORS = 20_000
 _LONGEST_NAME = 200
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -75,9 +77,17 @@ def shorten(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
 
 def environment_name(project: str, environment: str) -> str:
     """One environment for all of a project's previews: GitHub keeps dead ones for ever."""
+    part = f" ({part_of(project)})" if part_of(project) else ""
     if environment == "production":
-        return "Production"
-    return shorten(f"Preview \N{EN DASH} {project.rpartition('/')[2]}", 255)
+        return f"Production{part}"
+    name = repository_of(project).rpartition("/")[2]
+    return shorten(f"Preview \N{EN DASH} {name}{part}", 255)
+
+
+def context(project: str) -> str:
+    """The name of a project's commit status: its own, for each of several in a repository."""
+    part = part_of(project)
+    return f"{CONTEXT}/{part}" if part else CONTEXT
 
 
 def target_url(state: State) -> str:
@@ -99,7 +109,7 @@ def commit_status(state: State) -> dict[str, str]:
         "state": _WORDS[state.status].commit,
         "target_url": target_url(state),
         "description": description(state),
-        "context": CONTEXT,
+        "context": context(state.project),
     }
 
 
@@ -194,27 +204,38 @@ def inactive(description: str) -> dict[str, object]:
 
 def marker(project: str) -> str:
     """What our comment begins with and is found by; invisible to readers."""
-    name = "".join(character for character in project if character not in "<>")
+    name = "".join(character for character in repository_of(project) if character not in "<>")
     return f"<!-- deploystack:{shorten(name, _LONGEST_NAME)} -->"
 
 
-def comment(state: State, *, closed: bool = False) -> str:
-    """The pull request's one comment."""
-    words = _WORDS[state.status]
-    took = _duration(state.seconds) if state.seconds is not None else "-"
-    preview = f"[Open]({state.preview_url})" if state.status is BuildStatus.READY else "-"
+def comment(state: State, *others: State, closed: bool = False) -> str:
+    """The pull request's one comment: a row for each project of the repository."""
+    states = (state, *others)
     lines = [
         marker(state.project),
         "| Project | Status | Preview | Commit | Duration |",
         "|---|---|---|---|---|",
-        f"| {code(state.project)} | {words.sign} {words.text} ([log]({state.log_url})) "
-        f"| {preview} | {code(state.sha[:12])} | {took} |",
+        *map(_row, states),
     ]
-    if state.error and state.status is not BuildStatus.READY:
-        lines += ["", code_block(state.error)]
+    # Many errors have to share the room that there is.
+    longest = min(_LONGEST_ERROR, _LONGEST_ERRORS // len(states))
+    for one in states:
+        if one.error and one.status is not BuildStatus.READY:
+            title = [f"{code(one.project)}:", ""] if others else []
+            lines += ["", *title, code_block(one.error, longest)]
     if closed:
         lines += ["", "The pull request is closed; its preview is no longer updated."]
     return "\n".join(lines)
+
+
+def _row(state: State) -> str:
+    words = _WORDS[state.status]
+    took = _duration(state.seconds) if state.seconds is not None else "-"
+    preview = f"[Open]({state.preview_url})" if state.status is BuildStatus.READY else "-"
+    return (
+        f"| {code(state.project)} | {words.sign} {words.text} ([log]({state.log_url})) "
+        f"| {preview} | {code(state.sha[:12])} | {took} |"
+    )
 
 
 def code(text: str) -> str:
@@ -229,11 +250,11 @@ def code(text: str) -> str:
     return f"{fence}{space}{flat}{space}{fence}"
 
 
-def code_block(text: str) -> str:
-    """Somebody's lines as a fenced code block."""
+def code_block(text: str, longest: int = _LONGEST_ERROR) -> str:
+    """Somebody's lines as a fenced code block; of a long text, its end."""
     cleaned = _UNPRINTABLE.sub("", text)
-    if len(cleaned) > _LONGEST_ERROR:
-        cleaned = "…" + cleaned[-_LONGEST_ERROR:]
+    if len(cleaned) > longest:
+        cleaned = "…" + cleaned[-longest:]
     fence = _fence(cleaned, 3)
     return f"{fence}text\n{cleaned}\n{fence}"
 

@@ -17,6 +17,7 @@ from bot.models.approvals import ApprovalState
 from bot.models.facts import Facts, Headed
 from bot.models.status import BuildStatus
 from bot.models.tables import PullRequest
+from bot.project_name import key_of
 from bot.settings import LOCAL_OWNER, Settings
 
 logger = logging.getLogger(__name__)
@@ -71,12 +72,12 @@ class Reporter:
                 told = messages.inactive("The pull request is closed")
             self._tell_deployment(project_id, known.deployment_id, state.environment, told)
         if self._settings.GITHUB_COMMENTS:
-            for pull_request in facts.pull_requests(project_id, state.sha):
-                self._comment(project_id, pull_request, state)
+            for pull_request in facts.pull_requests(known.repository_id, state.sha):
+                self._comment(known.repository_id, pull_request, state.sha)
 
     def _is_over(self, known: Facts, state: State) -> bool:
         """Whether it is a preview of closed pull requests alone: its end was told already."""
-        heads = facts.pull_requests(known.project_id, state.sha)
+        heads = facts.pull_requests(known.repository_id, state.sha)
         return (
             state.environment != "production"
             and bool(heads)
@@ -90,22 +91,22 @@ class Reporter:
         if not self._tells(pull_request.project.name):
             logger.info("%s: pull request %d is closed", pull_request.project.name, number)
             return
-        known = facts.of_commit(project_id, pull_request.head_sha)
-        if known is not None and self._settings.GITHUB_COMMENTS:
+        known = facts.of_repository(project_id, pull_request.head_sha)
+        if known and self._settings.GITHUB_COMMENTS:
             headed = Headed(pull_request.id, number, is_open=False)
-            self._comment(project_id, headed, state_of(known, self._settings))
-        if known is None and pull_request.fork and self._settings.GITHUB_COMMENTS:
+            self._comment(project_id, headed, pull_request.head_sha)
+        if not known and pull_request.fork and self._settings.GITHUB_COMMENTS:
             closed = messages.waiting_comment(self._waiting(pull_request), closed=True)
             self._say(pull_request, closed, is_open=False)
-        ended = {known.deployment_id: known.sha} if known is not None else {}
+        ended = {one.deployment_id: (one.project_id, one.sha) for one in known}
         # A fork's branch may have the name of one of ours.
         if not pull_request.fork and not facts.is_proposed(project_id, pull_request.head_ref):
             for preview in deployments.previews_of_branch(project_id, pull_request.head_ref):
-                ended[preview.id] = preview.sha or ""
+                ended[preview.id] = (preview.project_id, preview.sha or "")
         inactive = messages.inactive(f"Pull request {number} is closed")
-        for deployment_id, sha in ended.items():
+        for deployment_id, (own_id, sha) in ended.items():
             if not any(other.is_open for other in facts.pull_requests(project_id, sha)):
-                self._tell_deployment(project_id, deployment_id, "preview", inactive)
+                self._tell_deployment(own_id, deployment_id, "preview", inactive)
 
     def _wait(self, pull_request_id: int) -> None:
         """A fork's commit waits: say how it is approved, on the commit and in the comment."""
@@ -177,10 +178,13 @@ class Reporter:
             replace=True,
         )
 
-    def _comment(self, project_id: int, pull_request: Headed, state: State) -> None:
-        text = messages.comment(state, closed=not pull_request.is_open)
-        delay = 0 if state.status in _AT_ONCE else _MOMENT
-        _add_comment(project_id, pull_request, messages.marker(state.project), text, delay)
+    def _comment(self, repository_id: int, pull_request: Headed, sha: str) -> None:
+        """The one comment, on all projects of the repository."""
+        known = facts.of_repository(repository_id, sha)
+        states = [state_of(one, self._settings) for one in known]
+        text = messages.comment(*states, closed=not pull_request.is_open)
+        delay = 0 if all(state.status in _AT_ONCE for state in states) else _MOMENT
+        _add_comment(repository_id, pull_request, messages.marker(states[0].project), text, delay)
 
     def _say(self, pull_request: PullRequest, text: str, *, is_open: bool) -> None:
         headed = Headed(pull_request.id, pull_request.number, is_open)
@@ -215,7 +219,7 @@ def state_of(known: Facts, settings: Settings) -> State:
         sha=known.sha,
         environment=known.environment,
         status=BuildStatus(known.status),
-        preview_url=settings.deployment_url(known.sha),
+        preview_url=settings.deployment_url(key_of(known.project, known.sha, known.deployment_id)),
         log_url=settings.build_url(known.build_id),
         error=known.error,
         seconds=(ended - known.created_at) / 1000 if ended else None,

@@ -21,6 +21,7 @@ from bot.models import outbox, projects
 from bot.models.database import Database
 from bot.models.status import OutboxState
 from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
+from bot.project_name import repository_of
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Sender:
             self._end(entry, OutboxState.DROPPED)
             return
         project = Project.get_by_id(entry.project_id)
-        account = self._client.account(project.name)
+        account = self._client.account(repository_of(project.name))
         if (wait := self._wait(entry, account)) > 0:
             with self._database.write():
                 outbox.defer(entry, self._now() + wait)
@@ -115,7 +116,7 @@ class Sender:
     def _send(self, entry: OutboxEntry, project: Project) -> None:
         from bot.github.remote import Moved, Remote
 
-        remote = Remote(self._client.repository(project.name))
+        remote = Remote(self._client.repository(repository_of(project.name)))
         try:
             self._say(entry, project, remote)
         except Moved:
@@ -124,7 +125,8 @@ class Sender:
             remote = Remote(self._client.repository(name))
             self._say(entry, project, remote)
         if (exhausted_until := remote.exhausted_until()) > self._clock():
-            self._silent[self._client.account(project.name)] = int(exhausted_until * 1000)
+            account = self._client.account(repository_of(project.name))
+            self._silent[account] = int(exhausted_until * 1000)
 
     def _say(self, entry: OutboxEntry, project: Project, remote: Remote) -> None:
         payload = json.loads(entry.payload)
@@ -243,7 +245,7 @@ class Sender:
         if entry.kind == "status" and self._is_gone(project):
             logger.warning("%s cannot be seen any more", project.name)
             with self._database.write():
-                projects.set_state([project.name], "removed")
+                projects.set_state([repository_of(project.name)], "removed")
 
     def _is_gone(self, project: Project) -> bool:
         """A refused status may also mean that the token lacks a permission."""
@@ -252,7 +254,7 @@ class Sender:
         from bot.github.remote import Remote
 
         try:
-            return Remote(self._client.repository(project.name)).is_gone()
+            return Remote(self._client.repository(repository_of(project.name))).is_gone()
         except (GithubException, OSError):
             return False
 

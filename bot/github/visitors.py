@@ -30,6 +30,7 @@ from bot.errors import DeployStackError, SystemFault, UserError
 from bot.models import access as accesses
 from bot.models.access import Access, AccessKind, access_of, is_signed, sign
 from bot.models.tables import Project
+from bot.project_name import repository_of
 from bot.serve import pages
 from bot.serve.answers import page
 from bot.settings import Settings
@@ -122,7 +123,7 @@ class _Flow:
             raise UserError("refused", "GitHub was not allowed to say who you are.")
         token = self._token(query["code"], _verifier(access, nonce))
         try:
-            if not self._has_access(project.name, token):
+            if not self._has_access(repository_of(project.name), token):
                 raise UserError(
                     "no-access", f"Your GitHub account has no access to {project.name}."
                 )

@@ -37,16 +37,23 @@ class Access:
         return f"Access({self.kind})"
 
 
+# Of several projects of one repository, each is protected as the main one is, unless it is
+# in a way of its own.
+_OF_PROJECT = """
+SELECT a.project_id, a.kind, a.password, a.signing_key
+FROM projects p JOIN access a ON a.project_id IN (p.id, p.main_id)
+WHERE p.id = ? ORDER BY a.project_id = p.id DESC LIMIT 1
+"""
+
+
 def access_of(project_id: int) -> Access | None:
-    """`None`: everybody may see it."""
-    row = sql.first(
-        "SELECT kind, password, signing_key FROM access WHERE project_id = ?", project_id
-    )
-    return Access(project_id, AccessKind(row[0]), row[1], row[2]) if row is not None else None
+    """`None`: everybody may see it. `Access.project_id` is where its protection stands."""
+    row = sql.first(_OF_PROJECT, project_id)
+    return Access(row[0], AccessKind(row[1]), row[2], row[3]) if row is not None else None
 
 
 _ASKED = """
-SELECT 1 FROM projects p LEFT JOIN access a ON a.project_id = p.id
+SELECT 1 FROM projects p LEFT JOIN access a ON a.project_id IN (p.id, p.main_id)
 WHERE p.id = ? AND (a.project_id IS NOT NULL OR p.toolbar)
 """
 

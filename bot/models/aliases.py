@@ -23,7 +23,7 @@ _MOST = 100  # of one project
 _TAKEN = """
 SELECT kind, name FROM aliases WHERE address = ? AND NOT (project_id = ? AND kind = 'custom')
 """
-_BRANCHES = "SELECT name FROM refs WHERE project_id = ? AND NOT deleted"
+_BRANCHES = f"SELECT name FROM refs WHERE project_id = {sql.REPOSITORY} AND NOT deleted"
 
 
 def of_project(project_id: int) -> list[Alias]:

@@ -102,9 +102,11 @@ def delete_deployment(
 
 
 def delete_project(project_id: int) -> list[str]:
-    """Remove a project with all that hangs on it; answers the ids of its deployments."""
-    rows = Deployment.select(Deployment.id).where(Deployment.project == project_id)
-    deployment_ids = [row.id for row in rows]
+    """Remove a project with all that hangs on it, the other projects of its repository
+    included; answers the ids of their deployments."""
+    own = "SELECT d.id FROM deployments d JOIN projects p ON p.id = d.project_id"
+    rows = sql.rows(f"{own} WHERE p.id = ? OR p.main_id = ?", project_id, project_id)
+    deployment_ids = [row[0] for row in rows]
     Project.delete().where(Project.id == project_id).execute()
     return deployment_ids
 

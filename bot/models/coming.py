@@ -8,15 +8,13 @@ from bot.models import sql
 from bot.models.addresses import address, slug
 from bot.models.status import AliasKind
 
-_REFS = """
-SELECT r.name, d.id FROM refs r JOIN deployments d
-    ON d.project_id = r.project_id AND d.sha = r.sha
-WHERE r.project_id = ? AND NOT r.deleted
+_REFS = f"""
+SELECT r.name, d.id FROM refs r JOIN deployments d ON d.sha = r.sha
+WHERE d.project_id = ? AND r.project_id = {sql.REPOSITORY} AND NOT r.deleted
 """
-_HEADS = """
-SELECT p.number, d.id FROM pull_requests p JOIN deployments d
-    ON d.project_id = p.project_id AND d.sha = p.head_sha
-WHERE p.project_id = ? AND p.open
+_HEADS = f"""
+SELECT p.number, d.id FROM pull_requests p JOIN deployments d ON d.sha = p.head_sha
+WHERE d.project_id = ? AND p.project_id = {sql.REPOSITORY} AND p.open
 """
 _AWAITING = """
 SELECT j.name, p.number FROM pull_requests p JOIN projects j ON j.id = p.project_id
@@ -42,11 +40,11 @@ def deployment_for(wanted: str) -> str:
     ):
         if not wanted.endswith(slug(name)):
             continue
-        branches = dict(sql.rows(_REFS, project_id))
+        branches = dict(sql.rows(_REFS, project_id, project_id))
         if wanted == address(AliasKind.PRODUCTION, "production", name):
             return str(branches.get(production, ""))
         for kind, rows in (
-            (AliasKind.PULL_REQUEST, sql.rows(_HEADS, project_id)),
+            (AliasKind.PULL_REQUEST, sql.rows(_HEADS, project_id, project_id)),
             (AliasKind.BRANCH, list(branches.items())),
         ):
             for label, deployment_id in rows:

@@ -10,7 +10,8 @@ from bot.models.tables import PullRequest
 _FACTS = """
 SELECT "builds"."id", "builds"."status", "builds"."framework", "builds"."error_message",
     "builds"."created_at", "builds"."completed_at", "deployments"."id", "deployments"."sha",
-    "deployments"."environment", "projects"."id", "projects"."name"
+    "deployments"."environment", "projects"."id", "projects"."name",
+    COALESCE("projects"."main_id", "projects"."id")
 FROM "builds"
 JOIN "deployments" ON "deployments"."id" = "builds"."deployment_id"
 JOIN "projects" ON "projects"."id" = "deployments"."project_id"
@@ -18,6 +19,10 @@ JOIN "projects" ON "projects"."id" = "deployments"."project_id"
 _OF_BUILD = f'{_FACTS} WHERE "builds"."id" = ?'
 _OF_COMMIT = f"""{_FACTS} WHERE "deployments"."project_id" = ? AND "deployments"."sha" = ?
 ORDER BY "builds"."created_at" DESC, "builds"."id" DESC LIMIT 1
+"""
+_OF_REPOSITORY = f"""{_FACTS}
+WHERE "deployments"."sha" = ? AND ? IN ("projects"."id", "projects"."main_id")
+ORDER BY "projects"."id", "builds"."created_at", "builds"."id"
 """
 _HEADED = """
 SELECT id, number, open FROM pull_requests WHERE project_id = ? AND head_sha = ? ORDER BY number
@@ -30,7 +35,11 @@ WHERE project_id = ? AND head_ref = ? AND open AND NOT fork LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A build, its deployment and its project. `sha` is empty for an upload."""
+    """A build, its deployment and its project. `sha` is empty for an upload.
+
+    `repository_id` is the project that has the branches and pull requests: the main one, where
+    the repository has several.
+    """
 
     build_id: str
     status: str
@@ -43,6 +52,7 @@ class Facts:
     environment: str
     project_id: int
     project: str
+    repository_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,19 @@ def of_commit(project_id: int, sha: str) -> Facts | None:
     return _facts(sql.first(_OF_COMMIT, project_id, sha))
 
 
-def pull_requests(project_id: int, sha: str) -> list[Headed]:
+def of_repository(repository_id: int, sha: str) -> list[Facts]:
+    """Those of the newest build of each of the repository's projects, the main one first."""
+    found: dict[int, Facts] = {}
+    for row in sql.rows(_OF_REPOSITORY, sha, repository_id):
+        known = _facts(row)
+        if known is not None:
+            found[known.project_id] = known
+    return sorted(found.values(), key=lambda known: known.project_id != repository_id)
+
+
+def pull_requests(repository_id: int, sha: str) -> list[Headed]:
     """Those whose head is `sha`, closed ones too, the oldest first."""
-    found = sql.rows(_HEADED, project_id, sha)
+    found = sql.rows(_HEADED, repository_id, sha)
     return [Headed(row_id, number, bool(is_open)) for row_id, number, is_open in found]
 
 

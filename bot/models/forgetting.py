@@ -17,13 +17,14 @@ _AT_ONCE = 500
 # to what has become of it, and without its row the next look at the branch would build it.
 _OLD = f"""
 FROM builds b JOIN deployments d ON d.id = b.deployment_id
+    JOIN projects m ON m.id = d.project_id
 WHERE d.project_id = ? AND b.completed_at < ? AND b.status NOT IN ({", ".join("?" * len(ACTIVE))})
     AND (b.status <> 'ready' OR d.status IN ('deleted', 'expired'))
     AND (d.status IN ('ready', 'deleted', 'expired') OR NOT (
         EXISTS (SELECT 1 FROM refs r
-            WHERE r.project_id = d.project_id AND r.sha = d.sha AND NOT r.deleted)
+            WHERE r.project_id = COALESCE(m.main_id, m.id) AND r.sha = d.sha AND NOT r.deleted)
         OR EXISTS (SELECT 1 FROM pull_requests p
-            WHERE p.project_id = d.project_id AND p.head_sha = d.sha AND p.open)))
+            WHERE p.project_id = COALESCE(m.main_id, m.id) AND p.head_sha = d.sha AND p.open)))
 """
 _OLD_BUILDS = (
     f"SELECT b.id, b.logs, b.deployment_id {_OLD} ORDER BY b.completed_at LIMIT {_AT_ONCE}"

@@ -7,8 +7,10 @@ from bot.models.tables import Project
 
 
 def active_projects() -> list[Project]:
-    """Those whose repository can be reached, by name."""
-    return list(Project.select().where(Project.state == "active").order_by(Project.name))
+    """Those whose repository can be reached, by name; of several of one repository, the main
+    one, whose branches and pull requests the others share."""
+    main = (Project.state == "active") & Project.main.is_null()
+    return list(Project.select().where(main).order_by(Project.name))
 
 
 def branches(project_id: int) -> dict[str, str]:

@@ -39,10 +39,17 @@ class DeploymentRow:
     build_status: str
     problem: str
     took: int | None
+    part: bool
 
     @property
     def key(self) -> str:
+        """What it is shown as."""
         return self.sha or self.id
+
+    @property
+    def address(self) -> str:
+        """What it is found by: of several projects one alone has the commit's address."""
+        return self.id if self.part else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Leading:
 
 _PROJECTS = """
 SELECT p.id, p.name, p.private, p.state, p.production_branch, COALESCE(c.kind, ''),
-    COALESCE(d.id, ''), COALESCE(d.sha, ''),
+    COALESCE(d.id, ''), CASE WHEN p.main_id IS NULL THEN COALESCE(d.sha, '') ELSE '' END,
     COALESCE((SELECT n.status FROM deployments n WHERE n.project_id = p.id
               ORDER BY n.created_at DESC LIMIT 1), ''),
     (SELECT MAX(n.created_at) FROM deployments n WHERE n.project_id = p.id)
@@ -71,7 +78,8 @@ LEFT JOIN deployments d ON d.id = a.deployment_id
 _DEPLOYMENTS = """
 SELECT d.id, COALESCE(d.sha, ''), d.ref, d.environment, d.source, d.status, d.created_at,
     COALESCE(b.id, ''), COALESCE(b.status, ''), COALESCE(b.error_message, ''),
-    b.completed_at - b.created_at
+    b.completed_at - b.created_at,
+    (SELECT p.main_id IS NOT NULL FROM projects p WHERE p.id = d.project_id)
 FROM deployments d
 LEFT JOIN builds b ON b.id = (
     SELECT n.id FROM builds n WHERE n.deployment_id = d.id
@@ -79,19 +87,19 @@ LEFT JOIN builds b ON b.id = (
 """
 _BRANCHES = """
 SELECT r.name, r.sha, COALESCE(a.address, ''), COALESCE(d.id, ''), COALESCE(d.sha, ''), ''
-FROM refs r
-LEFT JOIN aliases a ON a.project_id = r.project_id AND a.kind = 'branch' AND a.name = r.name
+FROM refs r JOIN projects p ON r.project_id = COALESCE(p.main_id, p.id)
+LEFT JOIN aliases a ON a.project_id = p.id AND a.kind = 'branch' AND a.name = r.name
 LEFT JOIN deployments d ON d.id = a.deployment_id
-WHERE r.project_id = ? AND NOT r.deleted ORDER BY r.moved_at DESC LIMIT ?
+WHERE p.id = ? AND NOT r.deleted ORDER BY r.moved_at DESC LIMIT ?
 """
 _PULL_REQUESTS = """
 SELECT r.number, r.head_sha, COALESCE(a.address, ''), COALESCE(d.id, ''), COALESCE(d.sha, ''),
     CASE WHEN r.fork THEN 'fork' ELSE r.head_ref END
-FROM pull_requests r
-LEFT JOIN aliases a ON a.project_id = r.project_id AND a.kind = 'pull request'
+FROM pull_requests r JOIN projects p ON r.project_id = COALESCE(p.main_id, p.id)
+LEFT JOIN aliases a ON a.project_id = p.id AND a.kind = 'pull request'
     AND a.name = CAST(r.number AS TEXT)
 LEFT JOIN deployments d ON d.id = a.deployment_id
-WHERE r.project_id = ? AND r.open ORDER BY r.number DESC LIMIT ?
+WHERE p.id = ? AND r.open ORDER BY r.number DESC LIMIT ?
 """
 
 

@@ -33,6 +33,10 @@ _CONNECT_TIMEOUT = 3  # seconds; libpq takes whole ones
 _MIGRATING = 0x6465706C6F79
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = {"40001", "40P01", "55P03"}  # serialization, deadlock, lock not available
+_LOCK = """
+SELECT 1 FROM projects WHERE id = (SELECT COALESCE(main_id, id) FROM projects WHERE id = %s)
+FOR NO KEY UPDATE
+"""
 # What visitors' requests are answered from, and processes may keep in memory.
 _VISIBLE = re.compile(
     r'\s*(?:(?:UPDATE|DELETE\s+FROM)\s+"?(?:aliases|access|deployments|projects)\b'
@@ -98,14 +102,15 @@ class PostgresDatabase(PooledPostgresqlDatabase):  # type: ignore[misc]
 
         SQLite has one writer anyway. Here it keeps the order in which a project's
         refs move, its builds end and its statuses are noted. Others may still refer
-        to the project's row. Outside a transaction it does nothing.
+        to the project's row. Outside a transaction it does nothing. The projects of one
+        repository are decided upon together: all have their main project's lock.
         """
         if not self.in_transaction():
             return
         held: set[int] = self._held.projects
         if project_id in held:
             return
-        self.execute_sql("SELECT 1 FROM projects WHERE id = %s FOR NO KEY UPDATE", (project_id,))
+        self.execute_sql(_LOCK, (project_id,))
         held.add(project_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bot.models import sql
 from bot.models.addresses import address
@@ -49,6 +50,12 @@ ON CONFLICT (name) DO UPDATE SET
     updated_at = excluded.updated_at
 RETURNING id
 """
+# The other projects of a repository are reached, and hidden, as the main one is.
+_FOLLOW = """
+UPDATE projects SET production_branch = ?, private = ?, installation_id = ?, state = 'active',
+    updated_at = ?
+WHERE main_id = ?
+"""
 
 
 def connect_project(
@@ -66,6 +73,7 @@ def connect_project(
         _CONNECT_PROJECT, name, production_branch, private, installation_id, time, time
     )
     assert found is not None  # noqa: S101 (RETURNING)
+    sql.execute(_FOLLOW, production_branch, private, installation_id, time, found[0])
     return int(found[0])
 
 
@@ -201,8 +209,8 @@ def close_pull_request(project_id: int, number: int, head: Head, moved_at: int) 
     return int(found[0])
 
 
-_NUMBERS_HEADED = """
-SELECT number FROM pull_requests WHERE project_id = ? AND head_sha = ? AND open
+_NUMBERS_HEADED = f"""
+SELECT number FROM pull_requests WHERE project_id = {sql.REPOSITORY} AND head_sha = ? AND open
 """
 
 
@@ -221,7 +229,7 @@ _IN_PRODUCTION = """
 SELECT d.created_at FROM aliases a JOIN deployments d ON d.id = a.deployment_id
 WHERE a.project_id = ? AND a.kind = 'production'
 """
-_HEADS = "SELECT name FROM refs WHERE project_id = ? AND sha = ? AND NOT deleted"
+_HEADS = f"SELECT name FROM refs WHERE project_id = {sql.REPOSITORY} AND sha = ? AND NOT deleted"
 
 
 def point_alias(project_id: int, kind: AliasKind, name: str, deployment_id: str) -> None:
@@ -274,15 +282,21 @@ def set_installation_state(installation_id: int, state: str) -> int:
 def set_state(names: Sequence[str], state: str) -> None:
     """Set the state of those of the named projects that are connected."""
     for some in _portions(names):
-        Project.update(state=state, updated_at=now()).where(Project.name.in_(some)).execute()
+        Project.update(state=state, updated_at=now()).where(_connected(some)).execute()
 
 
 def adopt_installation(names: Sequence[str], installation_id: int) -> None:
     """Reach these projects, where they are connected, through an App installation."""
     for some in _portions(names):
         Project.update(installation_id=installation_id, state="active", updated_at=now()).where(
-            Project.name.in_(some)
+            _connected(some)
         ).execute()
+
+
+def _connected(names: Sequence[str]) -> Any:
+    """The condition that a project is one of the named, or of the same repository as one."""
+    mains = Project.select(Project.id).where(Project.name.in_(names))
+    return Project.name.in_(names) | Project.main.in_(mains)
 
 
 def _portions(names: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -44,12 +44,14 @@ def by_key(key: str) -> list[Found]:
     return [_found(row) for row in rows]
 
 
-# Where two names come to the same address: production before pull requests before what was
-# set by hand before branches, then whoever had it first.
+# Where two names come to the same address: repositories before the parts that another names
+# (`octo/site-docs`, and `docs` of `octo/site`), production before pull requests before what
+# was set by hand before branches, then whoever had it first.
 _ALIAS = """
-SELECT deployment_id FROM aliases WHERE address = ?
-ORDER BY CASE kind WHEN 'production' THEN 0 WHEN 'pull request' THEN 1 WHEN 'custom' THEN 2
-    ELSE 3 END, project_id, id
+SELECT a.deployment_id FROM aliases a JOIN projects p ON p.id = a.project_id WHERE a.address = ?
+ORDER BY p.main_id IS NOT NULL,
+    CASE a.kind WHEN 'production' THEN 0 WHEN 'pull request' THEN 1 WHEN 'custom' THEN 2
+    ELSE 3 END, a.project_id, a.id
 LIMIT 1
 """
 

@@ -181,14 +181,16 @@ def facts_of(project_id: int) -> Facts:
         branches={
             name: (sha, moved_at if deleted else None)
             for name, sha, deleted, moved_at in sql.rows(
-                "SELECT name, sha, deleted, moved_at FROM refs WHERE project_id = ?", project_id
+                "SELECT name, sha, deleted, moved_at FROM refs "
+                f"WHERE project_id = {sql.REPOSITORY}",
+                project_id,
             )
         },
         pull_requests={
             number: (sha, branch, None if is_open else moved_at)
             for number, sha, branch, is_open, moved_at in sql.rows(
                 "SELECT number, head_sha, head_ref, open, moved_at FROM pull_requests "
-                "WHERE project_id = ?",
+                f"WHERE project_id = {sql.REPOSITORY}",
                 project_id,
             )
         },

@@ -46,6 +46,11 @@ def first(statement: str, *values: object) -> tuple[Any, ...] | None:
     return found
 
 
+# Whose branches and pull requests a project follows: its repository's main project. Takes the
+# project's id.
+REPOSITORY = "(SELECT COALESCE(main_id, id) FROM projects WHERE id = ?)"
+
+
 def lock_project(project_id: int) -> None:
     """Until the transaction ends, nobody else decides upon this project.
 

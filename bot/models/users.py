@@ -11,6 +11,7 @@ import re
 from enum import StrEnum
 
 from bot.errors import UserError
+from bot.models import sql
 from bot.models.ids import now
 from bot.models.tables import Membership, Project, Token, User
 from bot.models.tokens import Scope
@@ -77,10 +78,23 @@ def delete(user: User) -> None:
     User.delete().where(User.id == user.id).execute()
 
 
+_ROLES = """
+SELECT m.project_id, m.role FROM memberships m WHERE m.user_id = ?
+UNION ALL
+SELECT p.id, m.role FROM memberships m JOIN projects p ON p.main_id = m.project_id
+WHERE m.user_id = ?
+"""
+
+
 def roles_of(user_id: int) -> dict[int, Role]:
-    """Project id → role."""
-    rows = Membership.select(Membership.project, Membership.role)
-    return {row.project_id: Role(row.role) for row in rows.where(Membership.user == user_id)}
+    """Project id → role. In the other projects of a repository somebody is what they are in
+    the main one, unless they are more."""
+    found: dict[int, Role] = {}
+    for project_id, said in sql.rows(_ROLES, user_id, user_id):
+        role = Role(said)
+        if project_id not in found or role.scope.includes(found[project_id].scope):
+            found[project_id] = role
+    return found
 
 
 def memberships_of(user_id: int) -> list[Membership]:

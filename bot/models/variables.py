@@ -5,7 +5,7 @@ Callers hold a transaction around everything here that writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -71,13 +71,22 @@ def of_project(project_id: int) -> list[Variable]:
     )
 
 
-def for_build(project_id: int, environment: str) -> dict[str, Sealed]:
+def for_build(project_id: int, environment: str, main_id: int | None = None) -> dict[str, Sealed]:
     """By name, for a build of `production` or `preview`; never for one of a fork's commit.
 
-    One set for that environment alone wins over one set for all.
+    One set for that environment alone wins over one set for all. One of several projects of
+    a repository has what is plain from the main one, `main_id`, too; a secret is given to each
+    project by itself.
     """
-    found = {}
-    for row in of_project(project_id):
+    own = _narrowed(of_project(project_id), environment)
+    if main_id is None:
+        return own
+    return _narrowed((row for row in of_project(main_id) if not row.secret), environment) | own
+
+
+def _narrowed(rows: Iterable[Variable], environment: str) -> dict[str, Sealed]:
+    found: dict[str, Sealed] = {}
+    for row in rows:
         if row.context == environment or (row.context == Context.ALL and row.name not in found):
             found[row.name] = Sealed(row.value, bool(row.secret))
     return found

@@ -36,7 +36,11 @@ class Offering:
     name: str
 
 
-_OFFERING = "SELECT id, name FROM projects WHERE build_on_visit AND state = 'active' ORDER BY id"
+# The other projects of a repository are built with the main one.
+_OFFERING = """
+SELECT id, name FROM projects
+WHERE build_on_visit AND state = 'active' AND main_id IS NULL ORDER BY id
+"""
 _ASK = """
 INSERT INTO wanted_commits (sha, state, asked_at) VALUES (?, 'asked', ?)
 ON CONFLICT (sha) DO UPDATE SET state = 'asked', asked_at = excluded.asked_at

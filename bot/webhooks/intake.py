@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from bot import part_builds
 from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
 from bot.events import PullRequestClosed as PullRequestClosedEvent
 from bot.models import deployments, inbox, projects
@@ -161,15 +162,16 @@ class Intake:
         if requested.created:
             self._bus.publish(DeploymentCreated(*told))
             return Outcome(True, "", *told, sha, woken=(requested.build_id,))
+        woken = part_builds.request_again(self._bus, requested)
         if requested.ready:
             projects.point_aliases(requested.deployment_id)
             self._bus.publish(BuildCompleted(*told))
-            return Outcome(True, "this commit is live already", *told, sha)
+            return Outcome(True, "this commit is live already", *told, sha, woken=woken)
         if not requested.build_id:
             return Outcome(False, "the commit message asks for no deployment")
         # A pull request opened while its commit builds: its comment is due now.
         self._bus.publish(DeploymentCreated(*told))
-        return Outcome(True, "this commit has a build already", *told, sha)
+        return Outcome(True, "this commit has a build already", *told, sha, woken=woken)
 
 
 def _connect(event: Push | PullRequest) -> int:

@@ -18,6 +18,7 @@ from bot.errors import UserError
 from bot.models import access, audit
 from bot.models.access import AccessKind
 from bot.models.tokens import Scope
+from bot.project_name import key_of
 from bot.serve.access import share_query
 
 _HOUR = 3600  # seconds
@@ -103,7 +104,7 @@ def blueprint(services: Services) -> APIBlueprint:
                 project=found.project.name,
                 hours=body.hours,
             )
-        address = services.settings.deployment_url(found.sha or found.id)
+        address = services.settings.deployment_url(key_of(found.project.name, found.sha, found.id))
         url = f"{address}?{share_query(protection, expires)}"
         return answer(OneLink(data=LinkOut(url=url, expires_at=expires * 1000)), 201)
 

@@ -101,9 +101,8 @@ def blueprint(services: Services) -> APIBlueprint:
             found = find.project(path.project_id, Scope.ADMIN)
             require_match(OneProject(data=project_out(found)))
             if (branch := body.production_branch) is not None:
-                Project.update(production_branch=branch, updated_at=now()).where(
-                    Project.id == found.id
-                ).execute()
+                whole = (Project.id == found.id) | (Project.main == found.id)
+                Project.update(production_branch=branch, updated_at=now()).where(whole).execute()
                 name = found.name
                 audit.note(actor, "project.change", name, project=name, production_branch=branch)
         for switch in ("toolbar", "build_on_visit"):

@@ -14,6 +14,7 @@ from bot.api.builds import as_json
 from bot.models.tables import AuditEntry, Build, Deployment, File, Project, Token, User, Variable
 from bot.models.tokens import Scope
 from bot.models.variables import Context
+from bot.project_name import key_of
 from bot.settings import Settings
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -295,7 +296,9 @@ def deployment_out(deployment: Deployment, settings: Settings) -> DeploymentOut:
         source=deployment.source,
         environment=deployment.environment,
         status=deployment.status,
-        url=settings.deployment_url(deployment.sha or deployment.id),
+        url=settings.deployment_url(
+            key_of(deployment.project.name, deployment.sha, deployment.id)
+        ),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
     )
