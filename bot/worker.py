@@ -14,10 +14,11 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from bot import part_builds
 from bot.build_input import job_of
 from bot.builders.job import Built, Control, Ignored, Job, Stage, Stopped
 from bot.builders.leaks import own_secrets
@@ -42,6 +43,7 @@ from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
 from bot.observe.context import carrying
+from bot.project_name import key_of
 from bot.serve.rules import rules_of
 from bot.settings import Settings
 from bot.signing import Signer
@@ -165,8 +167,9 @@ class Worker:
     def lay_out_project(self, project_id: int) -> None:
         """Let front servers serve a project's sites by themselves, as far as they may."""
         for deployment_id in deployments.live(project_id):
+            own = deployments.project_of(deployment_id) or project_id
             with contextlib.suppress(NotPublished):
-                self._lay_out(project_id, self._store.manifest(deployment_id))
+                self._lay_out(own, self._store.manifest(deployment_id))
 
     def _lay_out(self, project_id: int, manifest: Manifest) -> None:
         if must_be_asked(project_id):
@@ -221,7 +224,7 @@ class _Attempt:
         self._build = build
         self._deployment: Deployment = build.deployment
         self._previous = deployments.newest_ready(build.deployment.project_id)
-        self._key = self._deployment.sha or self._deployment.id
+        self._key = key_of(build.deployment.project.name, build.deployment.sha, self._deployment.id)
         self._status = BuildStatus.CLONING
         # The claim, which made this attempt, has set when it started.
         self._waited = ((build.started_at or 0) - build.created_at) / 1000
@@ -230,7 +233,12 @@ class _Attempt:
         settings = worker._settings
         self._log = FileLog(settings.DATA_DIR / build.logs, settings.BUILD_LOG_SIZE)
         self._log.guard(own_secrets(settings))
-        self._control = Control(log=self._log, entering=self._enter, framework=self._describe)
+        self._control = Control(
+            log=self._log,
+            entering=self._enter,
+            framework=self._describe,
+            parts=self._request_parts,
+        )
 
     def run(self) -> None:
         watch = threading.Thread(target=self._watch, name=f"watch {self._build.id}", daemon=True)
@@ -276,6 +284,21 @@ class _Attempt:
     def _describe(self, framework: str) -> None:
         with self._database.write(durable=False):
             builds.describe(self._build.id, framework)
+
+    def _request_parts(self, names: Sequence[str]) -> None:
+        """The repository's other projects are built of the same commit, each by itself."""
+        worker = self._worker
+        if not self._deployment.sha:
+            self._log.say("Of an upload the first project alone is built")
+            return
+        asked = part_builds.request(self._database, worker._bus, self._build, names)
+        if asked is None:
+            raise Stopped
+        for name, one in zip(names, asked, strict=True):
+            self._log.say(f"Project {name}: {worker._settings.build_url(one.build_id)}")
+            if one.created:
+                worker.requeue(one.build_id, 0)
+        worker.wake_outbox()
 
     def _watch(self) -> None:
         """End the running command as soon as nobody wants its result."""

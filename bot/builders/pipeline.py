@@ -254,7 +254,9 @@ class Pipeline:
                 with stages(Stage.INSTALL):
                     toolchain = self._toolchains.provide(plan, control.log)
                     assure_programs(plan, toolchain)
-                    sealed = job.environment if job.variables.secret else ""
+                    # Each of a repository's projects has secrets of its own.
+                    own = "-".join(filter(None, (job.environment, job.part)))
+                    sealed = own if job.variables.secret else ""
                     origin = replace(origin, tools=unchanged.tools_of(toolchain, plan))
                     scope = CacheScope(project=job.repository, trusted=job.trusted, sealed=sealed)
                     installed = held.enter_context(

@@ -188,14 +188,16 @@ def queue_build(deployment_id: str, *, fresh: bool = False) -> Requested:
 _UNWANTED = """
 SELECT d.id, b.id
 FROM deployments d JOIN builds b ON b.deployment_id = d.id
-WHERE d.project_id = ? AND d.sha = ?
+    JOIN projects m ON m.id = d.project_id
+WHERE d.sha = ? AND ? IN (m.id, m.main_id)
     AND (b.status IN ('queued', 'cloning', 'building')
          OR (b.status = 'publishing' AND d.environment <> 'production'))
     AND NOT EXISTS (
-        SELECT 1 FROM refs r WHERE r.project_id = d.project_id AND r.sha = d.sha
+        SELECT 1 FROM refs r WHERE r.project_id = COALESCE(m.main_id, m.id) AND r.sha = d.sha
             AND r.name <> ? AND NOT r.deleted)
     AND NOT EXISTS (
-        SELECT 1 FROM pull_requests p WHERE p.project_id = d.project_id AND p.head_sha = d.sha
+        SELECT 1 FROM pull_requests p
+        WHERE p.project_id = COALESCE(m.main_id, m.id) AND p.head_sha = d.sha
             AND p.open AND (p.head_ref <> ? OR p.fork))
 """
 _SUPERSEDE = """
@@ -207,10 +209,11 @@ def supersede(project_id: int, ref: str, replaced: str) -> list[tuple[str, str]]
     """Give up the unfinished builds of `replaced`, a commit that `ref` has left behind.
 
     A commit that another branch or pull request still points at is still wanted, and
-    a production build that is publishing goes on: half a release helps nobody. Returns
-    (deployment id, build id) of each build given up.
+    a production build that is publishing goes on: half a release helps nobody. So it is
+    with all projects of the repository. Returns (deployment id, build id) of each build
+    given up.
     """
-    unwanted = sql.rows(_UNWANTED, project_id, replaced, ref, ref)
+    unwanted = sql.rows(_UNWANTED, replaced, project_id, ref, ref)
     time = now()
     for deployment_id, build_id in unwanted:
         sql.execute(_SUPERSEDE, time, build_id)
@@ -224,8 +227,12 @@ def newest_build(deployment_id: str) -> Build | None:
 
 
 def builds_of_commit(sha: str) -> list[Build]:
-    """All builds of a commit, newest first, each with its deployment and project."""
-    return _builds("WHERE d.sha = ?", sha)
+    """All builds of a commit, newest first, each with its deployment and project.
+
+    Where its repository has several projects, those of the main one come first.
+    """
+    found = _builds("WHERE d.sha = ?", sha)
+    return sorted(found, key=lambda build: build.deployment.project.main_id is not None)
 
 
 def find_build(build_id: str) -> Build | None:
@@ -294,12 +301,15 @@ def _loaded(model: type[Table], values: Iterator[Any]) -> Any:
 
 
 def by_sha(prefix: str, limit: int = 10) -> list[Deployment]:
-    """Deployments whose commit SHA begins with `prefix`: live ones first, then the oldest."""
+    """Deployments whose commit SHA begins with `prefix`: live ones first, then the oldest.
+
+    Of several projects of one repository the main one has the commit's address.
+    """
     ready = Deployment.status == DeploymentStatus.READY
     return list(
         Deployment.select(Deployment, Project)
         .join(Project)
-        .where(Deployment.sha >= prefix, Deployment.sha < prefix + "g")
+        .where(Deployment.sha >= prefix, Deployment.sha < prefix + "g", Project.main.is_null())
         .order_by(ready.desc(), Deployment.created_at)
         .limit(limit)
     )
@@ -322,19 +332,26 @@ def project_of(deployment_id: str) -> int | None:
     return int(found[0]) if found is not None else None
 
 
+_LIVE = """
+SELECT id FROM deployments
+WHERE project_id IN (SELECT id FROM projects WHERE id = ? OR main_id = ?) AND status = 'ready'
+"""
+
+
 def live(project_id: int) -> list[str]:
-    """Ids of all of a project's deployments that are served."""
-    found = sql.rows(
-        "SELECT id FROM deployments WHERE project_id = ? AND status = 'ready'", project_id
-    )
-    return [row[0] for row in found]
+    """Ids of all of a project's deployments that are served; of a main project's, those of
+    the other projects of its repository, too."""
+    return [row[0] for row in sql.rows(_LIVE, project_id, project_id)]
 
 
 def previews_of_branch(project_id: int, branch: str) -> list[Deployment]:
-    """The previews of a branch that the code host knows, or may come to know, of."""
+    """The previews of a branch that the code host knows, or may come to know, of: those of
+    all projects of the main project's repository."""
     return list(
-        Deployment.select().where(
-            Deployment.project == project_id,
+        Deployment.select(Deployment)
+        .join(Project)
+        .where(
+            (Project.id == project_id) | (Project.main == project_id),
             Deployment.ref == branch,
             Deployment.environment == "preview",
             Deployment.status != DeploymentStatus.SKIPPED,

@@ -30,6 +30,9 @@ class Project(Table):
 
     id = pw.AutoField()
     name = pw.TextField(unique=True)
+    main_id: int | None
+    # Of one of several projects of a repository: the main one, whose branches it shares.
+    main = pw.ForeignKeyField("self", null=True, on_delete="CASCADE")
     production_branch = pw.TextField(default="main")
     # The App installation through which the repository is reached, if any.
     installation_id = pw.BigIntegerField(null=True)

@@ -19,6 +19,7 @@ class User(Table):
 
 class Project(Table):
     name = pw.TextField(unique=True)
+    main = pw.ForeignKeyField("self", null=True, on_delete="CASCADE")
     production_branch = pw.TextField(default="main")
     installation_id = pw.BigIntegerField(null=True)
     private = pw.BooleanField(default=False)
