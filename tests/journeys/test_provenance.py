@@ -57,7 +57,7 @@ def test_a_push_is_signed_with_all_that_went_into_it(
     package = json.dumps({"name": "signed", "scripts": {"build": "node make.mjs"}})
     script = 'import fs from "node:fs"; fs.mkdirSync("dist", {recursive: true});'
     script += 'fs.writeFileSync("dist/index.html", "<p>signed");'
-    configuration = '[build.environment]\nNAMED = "the value"\n'
+    configuration = '[context.production.environment]\nNAMED = "the value"\n'
     folder = tmp_path / "signed"
     files = {"package.json": package, "make.mjs": script, "deploystack.toml": configuration}
     sha = bot.push(files, folder, "signed")

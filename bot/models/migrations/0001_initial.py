@@ -348,6 +348,7 @@ class AuditEntry(Table):
 
 TABLES = (
     User, Project, Membership, Delivery, Ref, PullRequest, Approval, Deployment, Build, File,
+    Retention, Chore,
     Alias, Access, Domain, Traffic, OutboxEntry, Token, Session, WantedCommit, Variable,
     Provenance, SigningKey,
     RememberedRequest, AuditEntry,
@@ -364,4 +365,3 @@ def down(migrator, db):
     for table in TABLES:
         table._meta.set_database(db)
     db.drop_tables(TABLES)
-    Retention, Chore,
