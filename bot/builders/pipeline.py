@@ -189,6 +189,9 @@ class Pipeline:
             )
             again = replace(origin, tools=earlier.tools, reused=earlier.sha)
             files = dict(manifest.files)
+            checked = output.Checked(output.limits_of(self._bounded(plan)))
+            for path, entry in files.items():  # the operator may allow less by now
+                checked.count(path, entry.size)
             return self._publish(files, plan, job, control, stages, again, manifest.compressed)
 
     def _bounded(self, plan: Plan) -> Settings:

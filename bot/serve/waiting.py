@@ -35,6 +35,8 @@ class Waiting:
         log = self._settings.build_url(found.build_id) if found.build_id else ""
         if found.status == DeploymentStatus.DELETED:
             return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
+        if found.status == DeploymentStatus.EXPIRED:
+            return visit.page(410, pages.page("No longer kept", _EXPIRED))
         if found.status == DeploymentStatus.SKIPPED:
             text = found.problem or "The commit's message asked for no deployment."
             link = (log, "See its log") if log else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 
-from bot.builders import configured
+from bot.builders import configured, output
 from bot.builders.tree import FolderTree, Tree
 from bot.errors import SystemFault, UserError
 from bot.events import Bus, DeploymentCreated
@@ -138,9 +138,13 @@ class Uploads:
         if missing := self.missing(files):
             raise MissingFiles(missing)
         deployment_id = new_id("dpl")
-        builds = self._needs_build(StoreTree(self._store, files), deployment_id, options)
-        # Others may have stored some of them: what is promised must outlive a power cut.
-        self._store.flush(set(files.values()))
+        tree = StoreTree(self._store, files)
+        builds = self._needs_build(tree, deployment_id, options)
+        if builds:  # laid out as files, of which a few contents could make very many
+            self._check_sizes(tree)
+        if builds:
+            # Others may have stored some of them: what is promised must outlive a power cut.
+            self._store.flush(set(files.values()))
         self.sources.keep(deployment_id, FilesSource(dict(files)), promised=builds)
         return self._request(deployment_id, name, "upload", options, authorise, builds=builds)
 
@@ -168,6 +172,11 @@ class Uploads:
             if safe_path(path) != path:
                 raise UserError("invalid-path", f"{path!r} is not a plain relative path.")
             register.add_file(path)
+
+    def _check_sizes(self, tree: StoreTree) -> None:
+        checked = output.Checked(output.limits_of(self._settings))
+        for path in tree.digests:
+            checked.count(path, tree.size(path))
 
     def _request(
         self,
