@@ -229,7 +229,7 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None,
     worker = _worker(parts, outbox)
     tasks = Tasks(settings, worker)
     worker.requeue = approver.requeue = tasks.build
-    worker.waiting_builds = tasks.waiting_builds
+    worker.wake_ups = tasks.wake_ups
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
     return worker, tasks, _reconciler(parts, tasks), _retention(parts)

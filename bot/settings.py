@@ -89,6 +89,8 @@ class Settings:
     SANDBOX_IMAGE: str
     SANDBOX_CONTAINER_OPTIONS: tuple[str, ...]
     BUILD_CONCURRENCY: int
+    PROJECT_CONCURRENCY: int
+    DRAIN_TIMEOUT: int
     BUILD_NETWORK: str
     BUILD_TIMEOUT: int
     BUILD_MEMORY: int
@@ -243,6 +245,10 @@ SETTINGS: tuple[Setting, ...] = (
             "image of build containers; empty: this machine's own programs"),
     Setting("SANDBOX_CONTAINER_OPTIONS", "", words, "more options of build containers"),
     Setting("BUILD_CONCURRENCY", "2", whole(1, 64), "builds that one worker runs at a time"),
+    Setting("PROJECT_CONCURRENCY", "0", whole(0, 10000),
+            "builds of one project that run at a time, on all workers; 0: any number"),
+    Setting("DRAIN_TIMEOUT", "30", whole(0, 3600),
+            "seconds that a worker has to finish its builds after SIGTERM"),
     Setting("BUILD_NETWORK", "full", one_of("full", "install-only", "none"),
             "which commands of a build have a network: all, those that install, or none"),
     Setting("BUILD_TIMEOUT", "1200", whole(1), "seconds that a build may take"),

@@ -39,16 +39,18 @@ class Tasks:
         self.chores.periodic_task(crontab(minute="*"), name="look_after")(self._run_look_after)
 
     def build(self, build_id: str, delay: float = 0) -> None:
-        """Have a queued build taken up, in `delay` seconds at the earliest."""
+        """Wake a worker for a queued build, in `delay` seconds.
+
+        Which build it takes up then is decided there (`bot.models.queue`).
+        """
         if delay:
             self._build.schedule((build_id,), delay=delay)
         else:
             self._build(build_id)
 
-    def waiting_builds(self) -> frozenset[str]:
-        """The builds that the queue holds, at once or for later. Others may be taking some out."""
-        messages = (*self.builds.pending(), *self.builds.scheduled())
-        return frozenset(build_id for message in messages for build_id in message.args)
+    def wake_ups(self) -> int:
+        """How many messages about builds the queue holds that are to be taken out now."""
+        return int(self.builds.pending_count())
 
     def deliver(self) -> None:
         """Have the outbox looked at now."""
@@ -63,7 +65,7 @@ class Tasks:
             self.build(build_id)
 
     def _run_build(self, build_id: str) -> None:
-        self._own_worker().build(build_id)
+        self._own_worker().take_up(build_id)
 
     def _run_deliver(self) -> None:
         if self._next_look is not None and self._next_look <= now():

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from bot import part_builds
@@ -25,6 +21,7 @@ from bot.builders.leaks import own_secrets
 from bot.builders.log import FileLog
 from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, BuildStarted, Bus
+from bot.holder import Holder
 from bot.models import (
     builds,
     deployments,
@@ -33,6 +30,7 @@ from bot.models import (
     outputs,
     projects,
     provenance,
+    queue,
     sessions,
     traffic,
     wanted,
@@ -44,6 +42,7 @@ from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
 from bot.observe.context import carrying
 from bot.project_name import key_of
+from bot.recovery import Recovery
 from bot.serve.rules import rules_of
 from bot.settings import Settings
 from bot.signing import Signer
@@ -71,7 +70,8 @@ _RENEW = builds.LEASE / 4  # ms
 _KEPT = 30 * 24 * 3600 * 1000  # ms
 _TRAFFIC_KEPT = 400 * 24 * 3600 * 1000  # ms: this month can be held against last year's
 _WANTED_KEPT = 24 * 3600 * 1000  # ms
-_RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
+# A wake-up is for any build, and whoever is awake takes up all there are.
+_WAKE_UPS = 64
 
 
 class Pipeline(Protocol):
@@ -102,29 +102,45 @@ class Worker:
         self._bus = bus
         self._pipeline = pipeline
         self._outbox = outbox
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self.holder = Holder(settings.DATA_DIR / "workers", database)
+        self._recovery = Recovery(settings, database, bus, self.holder, self._wake)
+        self._draining = threading.Event()
         self._stopping = threading.Event()
         # Given by `bot.app` once the queues exist.
         self._signer = Signer(settings)
         self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
         self.wake_outbox: Callable[[], None] = lambda: None
         self.visits: Visits | None = None
-        self.waiting_builds: Callable[[], frozenset[str]] = frozenset  # in the queue
+        self.wake_ups: Callable[[], int] = lambda: 0  # that the queue holds
 
-    def build(self, build_id: str) -> None:
-        """Take up a queued build, if it is still queued, and bring it to an end."""
-        if self._stopping.is_set():
+    def take_up(self, woken_by: str) -> None:
+        """Run builds, each when its turn has come, until none is to be taken up now."""
+        while not self._draining.is_set():
+            candidate = queue.next_build(self._settings.PROJECT_CONCURRENCY, now())
+            if candidate is None:
+                return
+            self.build(candidate.build_id, candidate)
+        # It was taken out of the queue: another worker is to have it at once.
+        self.requeue(woken_by, 0)
+
+    def build(self, build_id: str, candidate: queue.Candidate | None = None) -> None:
+        """Take up a queued build, if it is still queued, and bring it to an end.
+
+        `candidate`: unless the limit of its project is reached meanwhile.
+        """
+        if self._draining.is_set():
             return  # it stays queued, for the next worker
-        # One name for each claim: after a pause longer than a lease this process may be
-        # given the same build again while it still runs the earlier attempt.
-        holder = f"{self._name}:{os.urandom(4).hex()}"
+        holder = self.holder.claim_name()
+        limit = candidate.limit if candidate is not None else 0
         # Whatever a power cut undoes of a build's way to its end, its next attempt does again.
         with self._database.write(durable=False):
-            if not builds.claim(build_id, holder, f"logs/{build_id[:7]}/{build_id}.log"):
+            if not builds.claim(build_id, holder, f"logs/{build_id[:7]}/{build_id}.log", limit):
                 return
             build = deployments.find_build(build_id)
             assert build is not None  # noqa: S101 (claimed in this transaction)
             self._bus.publish(BuildStarted(build.deployment_id, build_id))
+            if candidate is not None:
+                queue.had_turn(candidate)
         self.wake_outbox()
         with carrying(build=build_id, deployment=build.deployment_id, delivery=build.delivery):
             _Attempt(self, build).run()
@@ -136,13 +152,9 @@ class Worker:
 
     def look_after(self) -> None:
         """Heal what a crash left: builds without a worker, and messages that got lost."""
-        for build in builds.lost(now()):
-            self._give_up_or_repeat(
-                build, "worker-lost", "The machine that ran the build was lost."
-            )
-        held = self.waiting_builds()
-        for build_id in builds.queued():
-            if build_id not in held:
+        self._recovery.look()
+        if not self.wake_ups():
+            for build_id in queue.waiting(_WAKE_UPS):
                 self.requeue(build_id, 0)
         self.wake_outbox()
         self._pipeline.tidy()
@@ -152,6 +164,9 @@ class Worker:
             traffic.forget(now() - _TRAFFIC_KEPT)
             sessions.forget_expired(now())
             wanted.forget(now() - _WANTED_KEPT)
+
+    def _wake(self, build_id: str, delay: float) -> None:
+        self.requeue(build_id, delay)
 
     def check_domains(self) -> None:
         """Look for the proofs of custom domains whose time it is."""
@@ -180,39 +195,30 @@ class Worker:
             self._store.hide(manifest.deployment)
 
     def start(self) -> None:
-        """Take back what an earlier worker process of this machine held when it died."""
+        """Be there for others to see, and take back what a worker held when it died.
+
+        Call it once, where builds are taken up out of the queue.
+        """
         with self._database.write():
             self._list_key()
-        for build in builds.running():
-            if self._is_orphan(build.worker):
-                self._give_up_or_repeat(
-                    build, "worker-lost", "The worker was killed while it ran the build."
-                )
+        self.holder.beat(self._settings.BUILD_CONCURRENCY, self._recovery.look)
         self.look_after()
 
     def _list_key(self) -> None:
         provenance.list_key(self._signer.public.id, self._signer.public.x)
 
-    def _is_orphan(self, holder: str) -> bool:
-        """Whether a build's holder was a process of this machine that is gone."""
-        host, pid, _claim = holder.rsplit(":", 2)
-        if host != socket.gethostname():
-            return False
-        # In a container that was started again we may have the dead worker's number.
-        return int(pid) == os.getpid() or not _alive(int(pid))
+    def stop(self, within: float = 0) -> None:
+        """Take up no more builds; those that still run in `within` seconds are handed back.
 
-    def stop(self) -> None:
-        """Stop taking up builds; running ones are ended and handed back."""
-        self._stopping.set()
-
-    def _give_up_or_repeat(self, build: Build, code: str, message: str) -> None:
-        with self._database.write():
-            if build.attempts < builds.LARGEST_ATTEMPTS:
-                delay = _RETRY_DELAY * 2 ** (build.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-                if builds.hand_back(build.id, build.worker):
-                    self.requeue(build.id, delay)
-            elif builds.fail(build.id, build.worker, BuildStatus.ERRORED, code, message, {}):
-                self._bus.publish(BuildFailed(build.deployment_id, build.id))
+        It returns at once.
+        """
+        self._draining.set()
+        if not within:
+            self._stopping.set()
+            return
+        ending = threading.Timer(within, self._stopping.set)
+        ending.daemon = True
+        ending.start()
 
 
 class _Attempt:
@@ -369,6 +375,7 @@ class _Attempt:
         if self._worker._stopping.is_set():
             with self._database.write():
                 builds.hand_back(self._build.id, self._build.worker, uncounted=True)
+            self._worker.requeue(self._build.id, 0)
 
     def _ignore(self, reason: str) -> None:
         """No failure: its branch keeps the page that it has."""
@@ -407,20 +414,8 @@ class _Attempt:
     def _fault(self, code: str, message: str) -> None:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
-        self._worker._give_up_or_repeat(self._build, code, message)
+        self._worker._recovery.give_up_or_repeat(self._build, code, message)
 
 
 def _named(stages: Mapping[Stage, float]) -> dict[str, float]:
     return {str(stage): seconds for stage, seconds in stages.items()}
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process of this machine runs; one that waits to be reaped does not.
-
-    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    """
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in {"Z", "X"}

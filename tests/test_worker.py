@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,8 @@ from bot import events
 from bot.builders.job import Built, Control, Ignored, Job, Origin, Stage, Stopped
 from bot.errors import SystemFault, UserError
 from bot.events import Bus
-from bot.models import builds, deployments, inbox, outbox, projects
+from bot.holder import Holder
+from bot.models import builds, deployments, inbox, outbox, projects, workers
 from bot.models.database import Database
 from bot.models.ids import now
 from bot.models.status import BuildStatus, DeploymentStatus
@@ -202,13 +205,72 @@ def test_a_stopping_worker_hands_its_build_back_uncounted(workshop: Workshop) ->
     assert len(workshop.pipeline.jobs) == 1
 
 
-def test_a_queued_build_is_queued_again_only_where_its_message_was_lost(
+def test_queued_builds_are_queued_again_only_where_no_message_waits(workshop: Workshop) -> None:
+    other = workshop.request("c" * 40)
+    workshop.worker.wake_ups = lambda: 1
+    workshop.worker.look_after()
+    assert workshop.requeued == []
+    workshop.worker.wake_ups = lambda: 0
+    workshop.worker.look_after()
+    assert workshop.requeued == [(workshop.build_id, 0), (other, 0)]
+
+
+def test_whoever_is_woken_runs_all_there_are_and_none_that_is_not_due(workshop: Workshop) -> None:
+    other, later = workshop.request("c" * 40), workshop.request("d" * 40)
+    with workshop.database.write():
+        Build.update(due_at=now() + 60_000).where(Build.id == later).execute()
+    workshop.worker.take_up("bld-whichever")
+    assert [job.build_id for job in workshop.pipeline.jobs] == [workshop.build_id, other]
+    workshop.worker.take_up(later)
+    assert Build.get_by_id(later).status == BuildStatus.QUEUED
+
+
+def test_a_message_that_a_stopping_worker_takes_out_goes_back_at_once(workshop: Workshop) -> None:
+    workshop.worker.stop(within=60)
+    workshop.worker.take_up(workshop.build_id)
+    assert workshop.requeued == [(workshop.build_id, 0)]
+    assert workshop.build().status == BuildStatus.QUEUED
+
+
+def test_a_worker_that_drains_finishes_its_build_and_begins_no_other(workshop: Workshop) -> None:
+    workshop.request("c" * 40)
+
+    def script(job: Job, control: Control) -> None:
+        workshop.worker.stop(within=60)
+        assert not control.cancelled.wait(0.7)
+
+    workshop.pipeline.script = script
+    workshop.worker.take_up(workshop.build_id)
+    assert workshop.build().status == BuildStatus.READY
+    assert len(workshop.pipeline.jobs) == 1
+
+
+def test_what_is_not_finished_within_the_drains_deadline_is_handed_back(
     workshop: Workshop,
 ) -> None:
-    lost = workshop.request("c" * 40)
-    workshop.worker.waiting_builds = lambda: frozenset({workshop.build_id})
+    def script(job: Job, control: Control) -> None:
+        workshop.worker.stop(within=0.1)
+        assert control.cancelled.wait(10)
+        raise Stopped
+
+    workshop.pipeline.script = script
+    workshop.worker.take_up(workshop.build_id)
+    build = workshop.build()
+    assert (build.status, build.attempts, build.due_at) == ("queued", 0, build.created_at)
+    assert (workshop.build_id, 0) in workshop.requeued
+
+
+def test_a_build_that_nobody_ends_is_ended_from_outside(
+    workshop: Workshop, settings: Settings
+) -> None:
+    longest = (2 * settings.BUILD_TIMEOUT + 120) * 1000
+    with workshop.database.write():
+        builds.claim(workshop.build_id, "elsewhere:1")
+        Build.update(started_at=now() - longest - 1).execute()
     workshop.worker.look_after()
-    assert workshop.requeued == [(lost, 0)]
+    build = workshop.build()
+    assert (build.status, build.error_code) == (BuildStatus.TIMED_OUT, "timed-out")
+    assert workshop.told_kinds() == ["BuildFailed"]
 
 
 def test_a_build_whose_worker_was_lost_is_queued_again_or_given_up(workshop: Workshop) -> None:
@@ -245,39 +307,46 @@ def test_what_was_received_and_told_long_ago_is_forgotten(workshop: Workshop) ->
     assert [row.key for row in OutboxEntry.select()] == ["new"]
 
 
-def test_at_its_start_a_worker_takes_back_what_a_dead_process_of_this_machine_held(
-    workshop: Workshop,
-) -> None:
-    import os
-    import socket
+def dead_process(settings: Settings) -> str:
+    """The name of a claim of a process that was killed."""
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from bot.holder import Holder\n"
+        "name = Holder(Path(sys.argv[1]), None).claim_name()\n"
+        "print(name, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    command = (sys.executable, "-c", script, str(settings.DATA_DIR / "workers"))
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    dead = _dead_process()
+
+def test_at_its_start_a_worker_takes_back_what_a_dead_process_with_its_folder_held(
+    workshop: Workshop, settings: Settings
+) -> None:
+    living = Holder(settings.DATA_DIR / "workers", workshop.database)
     with workshop.database.write():
-        builds.claim(workshop.build_id, f"{socket.gethostname()}:{dead}:abcd")
+        builds.claim(workshop.build_id, dead_process(settings))
     other = workshop.request("c" * 40)
     with workshop.database.write():
-        builds.claim(other, f"{socket.gethostname()}:{os.getppid()}:abcd")
+        builds.claim(other, living.claim_name())
     workshop.worker.start()
     assert workshop.build().status == BuildStatus.QUEUED
     assert Build.get_by_id(other).status == BuildStatus.CLONING
+    assert [one.id for one in workers.present()] == [workshop.worker.holder.id]
+    workshop.worker.holder.leave()
+    assert workers.present() == []
+    living.leave()
+    assert list((settings.DATA_DIR / "workers").iterdir()) == []
 
 
-def _dead_process() -> int:
-    import subprocess
-
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
-
-
-def test_a_build_that_kills_its_worker_every_time_is_given_up(workshop: Workshop) -> None:
-    import socket
-
-    holder = f"{socket.gethostname()}:{_dead_process()}:abcd"
+def test_a_build_that_kills_its_worker_every_time_is_given_up(
+    workshop: Workshop, settings: Settings
+) -> None:
     for _ in range(builds.LARGEST_ATTEMPTS):
         with workshop.database.write():
-            assert builds.claim(workshop.build_id, holder)
-        workshop.worker.start()
+            assert builds.claim(workshop.build_id, dead_process(settings))
+        workshop.worker.look_after()
     build = workshop.build()
     assert (build.status, build.error_code) == (BuildStatus.ERRORED, "worker-lost")
 

@@ -114,7 +114,9 @@ def _environment() -> dict[str, str]:
     """Ours, with the virtual environment's programs first."""
     binaries = str(Path(sys.executable).parent)
     path = os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)])
-    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    own = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # It is Ctrl-C that ends these processes, and whoever pressed it waits.
+    return {"DRAIN_TIMEOUT": "0"} | dict(os.environ) | own
 
 
 def _require_free_port(settings: Settings) -> None:

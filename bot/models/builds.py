@@ -17,33 +17,35 @@ from bot.models.status import RUNNING, BuildStatus, DeploymentStatus
 from bot.models.tables import Build, Deployment, File
 
 # A worker renews its lease several times within this; one that is gone doesn't.
-LEASE = 60_000  # ms
+LEASE = 30_000  # ms
 # How often a build is taken up again after our own faults (not the user's).
 LARGEST_ATTEMPTS = 3
 
+_CLAIM = """
+UPDATE builds SET status = 'cloning', worker = ?, logs = ?, framework = '',
+    attempts = attempts + 1, started_at = ?, lease_until = ?
+WHERE id = ? AND status = 'queued'
+"""
+_WITHIN_LIMIT = """
+    AND (SELECT COUNT(*) FROM builds r WHERE r.project_id = builds.project_id
+        AND r.status IN ('cloning', 'building', 'publishing')) < ?
+"""
 _ADD_FILE = """
 INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES (?, ?, ?, ?, ?)
 """
 
 
-def claim(build_id: str, worker: str, logs: str = "") -> bool:
-    """Take a queued build for `worker`; `logs` is where its log will be."""
+def claim(build_id: str, worker: str, logs: str = "", limit: int = 0) -> bool:
+    """Take a queued build for `worker`; `logs` is where its log will be.
+
+    `limit`: unless so many of its project's run already; 0: however many do.
+    """
     sql.lock_project_of(build_id)
     time = now()
-    claimed: int = (
-        Build.update(
-            status=BuildStatus.CLONING,
-            worker=worker,
-            logs=logs,
-            framework="",
-            attempts=Build.attempts + 1,
-            started_at=time,
-            lease_until=time + LEASE,
-        )
-        .where(Build.id == build_id, Build.status == BuildStatus.QUEUED)
-        .execute()
-    )
-    return claimed == 1
+    values = (worker, logs, time, time + LEASE, build_id)
+    if limit:
+        return bool(sql.execute(_CLAIM + _WITHIN_LIMIT, *values, limit).rowcount)
+    return bool(sql.execute(_CLAIM, *values).rowcount)
 
 
 def advance(build_id: str, worker: str, status: BuildStatus) -> bool:
@@ -107,9 +109,17 @@ def ignore(build_id: str, worker: str, reason: str, stages: Mapping[str, float])
     return ended
 
 
-def hand_back(build_id: str, worker: str, *, uncounted: bool = False) -> bool:
-    """Queue the build again: its worker stops (`uncounted`), or a fault of ours may pass."""
-    changes: dict[str, object] = {"status": BuildStatus.QUEUED, "worker": "", "lease_until": 0}
+def hand_back(build_id: str, worker: str, *, uncounted: bool = False, delay: int = 0) -> bool:
+    """Queue the build again: its worker stops (`uncounted`), or a fault of ours may pass.
+
+    It keeps its place, or is taken up in `delay` ms at the earliest.
+    """
+    changes: dict[str, object] = {
+        "status": BuildStatus.QUEUED,
+        "worker": "",
+        "lease_until": 0,
+        "due_at": now() + delay if delay else Build.created_at,
+    }
     if uncounted:
         changes["attempts"] = Build.attempts - 1
     return _change_mine(build_id, worker, **changes)
@@ -120,15 +130,10 @@ def is_held(build_id: str, worker: str) -> bool:
     return bool(Build.select().where(_held(build_id, worker)).exists())
 
 
-def running() -> list[Build]:
-    """All builds that a worker holds."""
-    return list(Build.select().where(Build.status.in_(RUNNING)))
-
-
-def queued(limit: int = 1000) -> list[str]:
-    """Ids of the queued builds, oldest first."""
-    rows = Build.select(Build.id).where(Build.status == BuildStatus.QUEUED)
-    return [row.id for row in rows.order_by(Build.created_at, Build.id).limit(limit)]
+def held_by(worker: str) -> list[Build]:
+    """The builds that a worker process holds, under whichever of its claims."""
+    mine = Build.worker.startswith(f"{worker}:")
+    return list(Build.select().where(Build.status.in_(RUNNING), mine))
 
 
 def still_queued(build_ids: Iterable[str]) -> list[str]:
@@ -142,6 +147,15 @@ def still_queued(build_ids: Iterable[str]) -> list[str]:
 def lost(time: int) -> list[Build]:
     """Running builds whose lease ran out before `time`: their worker is gone."""
     return list(Build.select().where(Build.status.in_(RUNNING), Build.lease_until < time))
+
+
+def begun_before(time: int) -> list[Build]:
+    """Running builds that were taken up before `time`, by a worker that is there."""
+    return list(
+        Build.select().where(
+            Build.status.in_(RUNNING), Build.started_at < time, Build.lease_until >= now()
+        )
+    )
 
 
 def _end(

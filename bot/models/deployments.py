@@ -45,8 +45,10 @@ ON CONFLICT (project_id, sha) DO NOTHING
 _QUEUE = """
 INSERT INTO builds
     (id, deployment_id, status, logs, framework, stages, error_code, error_message,
-     attempts, worker, delivery, lease_until, fresh, created_at)
-VALUES (?, ?, ?, '', '', '{}', '', '', 0, '', '', 0, ?, ?)
+     attempts, worker, delivery, lease_until, fresh, told, created_at, due_at, project_id, priority)
+SELECT ?, d.id, 'queued', '', '', '{}', '', '', 0, '', '', 0, ?, '', ?, ?, d.project_id,
+    CASE WHEN ? THEN 2 WHEN d.environment = 'production' THEN 0 ELSE 1 END
+FROM deployments d WHERE d.id = ?
 """
 _CAME_BY = "UPDATE builds SET delivery = ? WHERE id = ? AND delivery = ''"
 _SET_STATUS = "UPDATE deployments SET status = ?, updated_at = ? WHERE id = ?"
@@ -55,6 +57,7 @@ _PROMOTE = """
 UPDATE deployments SET environment = 'production', ref = ?, remote_id = NULL, updated_at = ?
 WHERE id = ?
 """
+_HURRY = "UPDATE builds SET priority = 0 WHERE deployment_id = ? AND status = 'queued'"
 
 
 # What was built with other variables, or (of a fork's commit) with none, gives way.
@@ -113,6 +116,7 @@ def request_build(
         if ignored or sql.first(_OWN_VARIABLES, project_id) is not None:
             return _build_anew(deployment_id, ref, source, environment)
         sql.execute(_PROMOTE, ref, now(), deployment_id)
+        sql.execute(_HURRY, deployment_id)
     if build_status in (None, BuildStatus.SUPERSEDED, BuildStatus.CANCELLED):
         sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
         return queue_build(deployment_id)
@@ -157,7 +161,7 @@ def retry_build(deployment_id: str, *, fresh: bool = False) -> Requested:
     if newest is not None and newest.status in ACTIVE:
         return Requested(deployment_id, newest.id, created=False, ready=False)
     sql.execute(_SET_STATUS, DeploymentStatus.PENDING, now(), deployment_id)
-    return queue_build(deployment_id, fresh=fresh)
+    return queue_build(deployment_id, fresh=fresh, again=True)
 
 
 def _create(
@@ -178,10 +182,13 @@ def _create(
     return deployment_id if created else ""
 
 
-def queue_build(deployment_id: str, *, fresh: bool = False) -> Requested:
-    """Queue a build of a deployment that has none queued or running."""
-    build_id = new_id("bld")
-    sql.execute(_QUEUE, build_id, deployment_id, BuildStatus.QUEUED, fresh, now())
+def queue_build(deployment_id: str, *, fresh: bool = False, again: bool = False) -> Requested:
+    """Queue a build of a deployment that has none queued or running.
+
+    `again`: somebody repeats it, and what was never built goes first (`bot.models.queue`).
+    """
+    build_id, time = new_id("bld"), now()
+    sql.execute(_QUEUE, build_id, fresh, time, time, again, deployment_id)
     return Requested(deployment_id, build_id, created=True, ready=False)
 
 

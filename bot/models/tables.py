@@ -39,6 +39,10 @@ class Project(Table):
     private = pw.BooleanField(default=False)
     # active, suspended (installation suspended), removed (no longer reachable)
     state = pw.TextField(default="active")
+    # What the code host said of it, where it is not active.
+    state_note = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
+    # How many of its builds may run at a time; empty: as the operator says; 0: any number.
+    concurrency = pw.IntegerField(null=True)
     # Whether previews' pages carry a toolbar, and whether a visit may build a commit.
     toolbar = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     build_on_visit = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
@@ -71,8 +75,9 @@ class Delivery(Table):
     guid = pw.TextField(primary_key=True)
     event = pw.TextField()
     digest = pw.TextField()  # SHA-256 of the raw body, hex
-    outcome = pw.TextField()  # accepted, ignored
+    outcome = pw.TextField()  # accepted, ignored, failed (by our fault)
     reason = pw.TextField(default="")
+    attempts = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])  # that failed
     # The parsed event as JSON, for replay; empty where it was ignored unread.
     data = pw.TextField(default="")
     received_at = pw.BigIntegerField(index=True)
@@ -166,6 +171,21 @@ class Deployment(Table):
         )  # fmt: skip
 
 
+# Small, whatever number of builds there ever was: the queue is asked all the time.
+WAITING_BUILDS = pw.SQL(
+    "CREATE INDEX IF NOT EXISTS builds_waiting ON builds (priority, project_id, due_at, id) "
+    "WHERE status = 'queued'"
+)
+RUNNING_BUILDS = pw.SQL(
+    "CREATE INDEX IF NOT EXISTS builds_running ON builds (project_id, started_at) "
+    "WHERE status IN ('cloning', 'building', 'publishing')"
+)
+READY_BUILDS = pw.SQL(
+    "CREATE INDEX IF NOT EXISTS builds_ready ON builds (project_id, completed_at) "
+    "WHERE status = 'ready'"
+)
+
+
 class Build(Table):
     """One attempt to produce a deployment."""
 
@@ -187,13 +207,22 @@ class Build(Table):
     # A running build whose lease has run out has lost its worker.
     lease_until = pw.BigIntegerField(default=0)
     fresh = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])  # --no-cache
+    # Its place in the queue (`bot.models.queue`); the project is its deployment's.
+    project_id = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    priority = pw.IntegerField(default=1, constraints=[pw.SQL("DEFAULT 1")])
+    due_at = pw.BigIntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])  # not before
+    # What the code host was told of its place last.
+    told = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     created_at = pw.BigIntegerField()
     started_at = pw.BigIntegerField(null=True)
     completed_at = pw.BigIntegerField(null=True)
 
     class Meta:
         table_name = "builds"
-        indexes = ((("status", "created_at"), False), (("deployment", "created_at"), False))
+        indexes = (
+            (("status", "created_at"), False), (("deployment", "created_at"), False),
+            WAITING_BUILDS, RUNNING_BUILDS, READY_BUILDS,
+        )  # fmt: skip
 
 
 class File(Table):

@@ -24,6 +24,8 @@ class Project(Table):
     installation_id = pw.BigIntegerField(null=True)
     private = pw.BooleanField(default=False)
     state = pw.TextField(default="active")
+    state_note = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
+    concurrency = pw.IntegerField(null=True)
     toolbar = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     build_on_visit = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
     created_at = pw.BigIntegerField()
@@ -50,6 +52,7 @@ class Delivery(Table):
     digest = pw.TextField()
     outcome = pw.TextField()
     reason = pw.TextField(default="")
+    attempts = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
     data = pw.TextField(default="")
     received_at = pw.BigIntegerField(index=True)
 
@@ -141,13 +144,62 @@ class Build(Table):
     delivery = pw.TextField(default="")
     lease_until = pw.BigIntegerField(default=0)
     fresh = pw.BooleanField(default=False, constraints=[pw.SQL("DEFAULT FALSE")])
+    project_id = pw.IntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    priority = pw.IntegerField(default=1, constraints=[pw.SQL("DEFAULT 1")])
+    due_at = pw.BigIntegerField(default=0, constraints=[pw.SQL("DEFAULT 0")])
+    told = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     created_at = pw.BigIntegerField()
     started_at = pw.BigIntegerField(null=True)
     completed_at = pw.BigIntegerField(null=True)
 
     class Meta:
         table_name = "builds"
-        indexes = ((("status", "created_at"), False), (("deployment", "created_at"), False))
+        indexes = (
+            (("status", "created_at"), False),
+            (("deployment", "created_at"), False),
+            pw.SQL(
+                "CREATE INDEX IF NOT EXISTS builds_waiting "
+                "ON builds (priority, project_id, due_at, id) WHERE status = 'queued'"
+            ),
+            pw.SQL(
+                "CREATE INDEX IF NOT EXISTS builds_running ON builds (project_id, started_at) "
+                "WHERE status IN ('cloning', 'building', 'publishing')"
+            ),
+            pw.SQL(
+                "CREATE INDEX IF NOT EXISTS builds_ready ON builds (project_id, completed_at) "
+                "WHERE status = 'ready'"
+            ),
+        )
+
+
+class Turn(Table):
+    priority = pw.IntegerField(primary_key=True)
+    project_id = pw.IntegerField()
+
+    class Meta:
+        table_name = "turns"
+
+
+class WorkerProcess(Table):
+    id = pw.TextField(primary_key=True)
+    host = pw.TextField()
+    slots = pw.IntegerField()
+    started_at = pw.BigIntegerField()
+    lease_until = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "workers"
+
+
+class LogPart(Table):
+    build = pw.ForeignKeyField(Build, on_delete="CASCADE", index=False)
+    start = pw.IntegerField()
+    size = pw.IntegerField()
+    content = pw.BlobField()
+
+    class Meta:
+        table_name = "log_parts"
+        primary_key = pw.CompositeKey("build", "start")
 
 
 class File(Table):
@@ -351,7 +403,7 @@ TABLES = (
     Retention, Chore,
     Alias, Access, Domain, Traffic, OutboxEntry, Token, Session, WantedCommit, Variable,
     Provenance, SigningKey,
-    RememberedRequest, AuditEntry,
+    RememberedRequest, AuditEntry, Turn, WorkerProcess, LogPart,
 )  # fmt: skip
 
 
