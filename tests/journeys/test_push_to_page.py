@@ -260,3 +260,39 @@ def test_links_that_miss_the_base_path_are_listed_on_the_builds_page(
     assert listed[0].startswith("Links that begin with / and miss the base path: 1.")
     assert listed[1:] == ["index.html, line 3: /about"]
     assert browser.problems == []
+
+
+def test_a_rule_that_is_left_out_is_named_with_its_line_in_the_log(
+    bot: Bot, tmp_path: Path
+) -> None:
+    rules = ["/good /index.html 302", "/bad /b 999", f"/long /{'x' * 2000}"]
+    rules += [f"/many{number} /b" for number in range(2000)]
+    headers = "/*\n  X-Good: yes\n  Set-Cookie: a=b\n"
+    files = {"index.html": "x", "_redirects": "\n".join(rules), "_headers": headers}
+    sha = bot.push(files, tmp_path / "rules", "rules")
+    build = bot.ready(sha)
+    log = bot.get(f"/builds/{build['id']}/log").text
+    for warning in (
+        "Warning: _redirects, line 2: status 999 is not one of",
+        "Warning: _redirects, line 3: longer than 2000 characters",
+        "Warning: _redirects, line 2003: more than 2000 redirects",
+        "Warning: _headers, line 3: Set-Cookie is the host's own to set",
+    ):
+        assert warning in log
+    assert bot.get(f"/{sha}/good").headers["Location"] == f"/{sha}/index.html"
+    assert bot.get(f"/{sha}/").headers["X-Good"] == "yes"
+
+
+def test_a_link_out_of_the_repository_shows_nothing_of_this_machine(
+    bot: Bot, tmp_path: Path
+) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "passwd.txt").symlink_to("/etc/passwd")
+    (folder / "up.txt").symlink_to("../../../../etc/passwd")
+    sha = bot.push({"index.html": "x"}, folder, "links")
+    bot.ended(sha)
+    for path in ("passwd.txt", "up.txt"):
+        answer = bot.get(f"/{sha}/{path}")
+        assert answer.status == 404
+        assert "root:" not in answer.text

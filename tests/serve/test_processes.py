@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -76,16 +77,17 @@ def data(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> P
     return folder
 
 
-@pytest.fixture(scope="module", params=["gunicorn", "granian"])
-def server(request: pytest.FixtureRequest, data: Path) -> Iterator[Host]:
+@contextlib.contextmanager
+def running(kind: str, data: Path, **given: str) -> Iterator[Host]:
+    """One of the two servers with the previews of a data folder; `given` are settings."""
     port = str(free_port())
     environ = os.environ | {
         "DATA_DIR": str(data), "PORT": port, "PREVIEW_PORT": port, "PYTHONPATH": str(ROOT),
         "WEB_WORKERS": "1", "PREVIEW_WORKERS": "1",
-    }  # fmt: skip
+    } | given  # fmt: skip
     with (data / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *COMMANDS[request.param]],
+            [sys.executable, *COMMANDS[kind]],
             env=environ, cwd=ROOT, stdout=log, stderr=log,
         )  # fmt: skip
 
@@ -101,6 +103,12 @@ def server(request: pytest.FixtureRequest, data: Path) -> Iterator[Host]:
     yield Host(int(port))
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="module", params=["gunicorn", "granian"])
+def server(request: pytest.FixtureRequest, data: Path) -> Iterator[Host]:
+    with running(request.param, data) as host:
+        yield host
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_the_worst_pattern_on_the_longest_path_takes_no_time() -> None:
         ("/x/:splat", {"splat": "a\r\nSet-Cookie: x"}, "/x/a%0D%0ASet-Cookie:%20x"),
         ("/x/:other", {"splat": "a"}, "/x/:other"),
         ("/x/:path*", {"path": "a/b"}, "/x/a/b"),
+        ("/x/:a?id=:b", {"a": "1", "b": "2"}, "/x/1?id=2"),
         ("/x/$1", {"_1": "a"}, "/x/a"),
         ("https://e.test:8080/:a", {"a": "?"}, "https://e.test:8080/%3F"),
         ("/ü%20", {}, "/%C3%BC%20"),

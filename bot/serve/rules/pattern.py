@@ -23,7 +23,8 @@ _EXPRESS = re.compile(
 _GLOB = re.compile(rf"/:(?P<name>{_NAME})(?=/|$)|(?P<wide>\*\*)|(?P<one>\*)")
 _INNER = {".*", ".+", r"\d+", r"\d*", r"\w+", "[^/]+", "[^/]*", "[a-z0-9-]+", "[a-zA-Z0-9-]+"}
 _WORDS = re.compile(r"[A-Za-z0-9_.|-]+")
-_REFERENCE = re.compile(rf":({_NAME})[*+?]?|\$([0-9]{{1,2}})")
+# Not `?`, which begins the target's query.
+_REFERENCE = re.compile(rf":({_NAME})[*+]?|\$([0-9]{{1,2}})")
 # What may stand in an address as it is: RFC 3986, section 2.
 _ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
 
