@@ -11,6 +11,7 @@ import pytest
 
 from bot.builders.job import Built, Earlier, Stage
 from bot.builders.variables import Variables
+from bot.errors import UserError
 from bot.secret import Secret
 from bot.settings import Settings
 from tests.builders.test_pipeline import Site, with_script
@@ -139,6 +140,14 @@ def test_an_earlier_output_that_is_gone_is_built_anew(site: Remembering) -> None
     site.push(own(BUILD))
     site.store.delete("dpl_1")
     assert not site.is_reused(site.push({}))
+
+
+def test_an_earlier_output_is_held_against_the_limits_of_today(site: Remembering) -> None:
+    site.push(own(BUILD))
+    site.pipeline._settings = replace(site.settings, MAX_FILE_SIZE=2)
+    with pytest.raises(UserError) as refused:
+        site.push({})
+    assert refused.value.code == "file-too-large"
 
 
 def test_a_change_outside_of_the_projects_folder_is_none(site: Remembering) -> None:
