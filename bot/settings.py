@@ -97,6 +97,7 @@ class Settings:
     BUILD_PROCESSES: int
     BUILD_DISK: int
     BUILD_LOG_SIZE: int
+    BUILD_LOGS: str
     SHARE_REGISTRY_CREDENTIALS: bool
     CACHE_SIZE: int
     MAX_FILES: int
@@ -124,6 +125,12 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.ENVIRONMENT == "production"
+
+    @property
+    def shares_logs(self) -> bool:
+        """Whether builds' logs are in the database, for machines without our `DATA_DIR`."""
+        postgres = self.DATABASE_URL.startswith(("postgres:", "postgresql:"))
+        return self.BUILD_LOGS == "database" or (self.BUILD_LOGS == "auto" and postgres)
 
     def allows(self, repository: str) -> bool:
         """Whether `owner/name` may be connected by a signed first push."""
@@ -256,6 +263,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BUILD_PROCESSES", "512", whole(16), "processes and threads of a build"),
     Setting("BUILD_DISK", "4G", size, "disk that a build may fill"),
     Setting("BUILD_LOG_SIZE", "4M", size, "size at which a build's log is cut"),
+    Setting("BUILD_LOGS", "auto", one_of("auto", "files", "database"),
+            "where web processes read builds' logs; `auto`: in the database if PostgreSQL"),
     Setting("SHARE_REGISTRY_CREDENTIALS", "no", boolean,
             "whether installs see the passwords in the bot's own npm and pip configuration"),
     Setting("CACHE_SIZE", "10G", size,

@@ -389,7 +389,7 @@ def test_the_bots_own_secrets_never_get_into_a_log(
 def test_a_lease_is_kept_while_the_build_runs(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.worker._RENEW", 0)
+    monkeypatch.setattr("bot.attempt._RENEW", 0)
     renewed = threading.Event()
 
     def script(job: Job, control: Control) -> None:

@@ -99,6 +99,11 @@ class FileLog:
             self._flush_pending()
             return self._digest.hexdigest()
 
+    def flush(self) -> None:
+        """Write out a line that has no end yet."""
+        with self._lock:
+            self._flush_pending()
+
     def close(self) -> None:
         with self._lock:
             self._flush_pending()

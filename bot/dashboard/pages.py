@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 from flask import Blueprint, Response, abort, render_template, request
 
 from bot import __version__
+from bot.logs import Logs
 from bot.models import deployments
 from bot.models.status import ACTIVE
 from bot.models.tables import Build
@@ -30,6 +30,7 @@ def blueprint(settings: Settings) -> Blueprint:
         static_folder="static",
         static_url_path="/_deploystack",
     )
+    logs = Logs(settings)
 
     @pages.context_processor
     def globals_() -> dict[str, object]:
@@ -51,13 +52,14 @@ def blueprint(settings: Settings) -> Blueprint:
     @pages.get("/builds/<build_id>")
     def build_page(build_id: str) -> str:
         build = _build_or_404(build_id)
-        return render_template("build.html", build=_row(build), log=_log_text(settings, build))
+        log = logs.read(build).decode(errors="replace")
+        return render_template("build.html", build=_row(build), log=log)
 
     @pages.get("/builds/<build_id>/log")
     def build_log(build_id: str) -> Response:
         """The log as plain text; `?from=<bytes>` gives what came after, for followers."""
         build = _build_or_404(build_id)
-        content = _log_bytes(settings, build, request.args.get("from", 0, type=int))
+        content = logs.read(build, request.args.get("from", 0, type=int))
         response = Response(content, mimetype="text/plain")
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Build-Status"] = build.status
@@ -108,18 +110,4 @@ def _clock(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _log_path(settings: Settings, build: Build) -> Path | None:
-    return settings.DATA_DIR / build.logs if build.logs else None
 
-
-def _log_bytes(settings: Settings, build: Build, start: int) -> bytes:
-    path = _log_path(settings, build)
-    if path is None or not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        file.seek(min(max(start, 0), path.stat().st_size))
-        return file.read()
-
-
-def _log_text(settings: Settings, build: Build) -> str:
-    return _log_bytes(settings, build, 0).decode(errors="replace")

@@ -25,12 +25,12 @@ from bot.api.v1.schemas import (
     build_out,
 )
 from bot.errors import UserError
+from bot.logs import Logs
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment, Project
 from bot.models.tokens import Scope
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_NO_LOG = b""
 
 
 class BuildFilter(Paged):
@@ -53,6 +53,7 @@ def blueprint(services: Services) -> APIBlueprint:
     api = APIBlueprint("builds", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="builds")])
     settings = services.settings
     followers = Followers(settings)
+    logs = Logs(settings)
 
     @api.get("/builds", summary="List builds", responses={200: BuildPage, 400: Problem})
     def list_builds(query: BuildFilter) -> Response:
@@ -95,15 +96,19 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def get_log(path: BuildPath) -> Response:
         build = find.build(path.build_id, Scope.READ)
-        log = settings.DATA_DIR / build.logs if build.logs else None
         if request.accept_mimetypes.best_match(_LOG_TYPES) == following.MEDIA_TYPE:
             return followers.stream(build.id)
-        if log is None or not log.is_file():
-            return Response(_NO_LOG, mimetype="text/plain")
-        size = log.stat().st_size
+        size = logs.size(build)
+        if not size:
+            return Response(b"", mimetype="text/plain")
         if request.range is not None and request.range.range_for_length(size) is None:
             raise RequestedRangeNotSatisfiable(size)
-        return send_file(log.resolve(), mimetype="text/plain", conditional=True, max_age=0)
+        if (file := logs.file(build)) is not None:
+            return send_file(file.resolve(), mimetype="text/plain", conditional=True, max_age=0)
+        content = logs.read(build)
+        whole = Response(content, mimetype="text/plain")
+        whole.make_conditional(request, accept_ranges=True, complete_length=len(content))
+        return whole
 
     @api.post(
         "/builds/<build_id>/cancel",

@@ -9,27 +9,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from flask import Response, request
 
 from bot.errors import SystemFault
+from bot.logs import Logs
 from bot.models import deployments
 from bot.models.status import ACTIVE
 from bot.settings import Settings
 
 MEDIA_TYPE = "text/event-stream"
 _LOOK = 0.2  # seconds
+_LOOK_AT_SHARED = 0.5  # seconds; workers write no oftener
 _LONGEST = 300.0  # seconds
 _QUIET = 15.0  # seconds after which proxies are shown that the connection lives
-_CHUNK = 1 << 16
 
 
 class Followers:
     """All that listen to one process: at most half of its threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._data_dir = settings.DATA_DIR
+        self._logs = Logs(settings)
         self._places = threading.Semaphore(max(1, settings.WEB_THREADS // 2))
 
     def stream(self, build_id: str) -> Response:
@@ -41,13 +41,13 @@ class Followers:
             raise SystemFault("too-many-followers", "Too many logs are being followed now.")
         given = request.headers.get("Last-Event-ID", "")
         start = int(given) if given.isdecimal() and len(given) < 18 else 0
-        response = Response(_events(build_id, self._data_dir, start), mimetype=MEDIA_TYPE)
+        response = Response(_events(build_id, self._logs, start), mimetype=MEDIA_TYPE)
         response.call_on_close(self._places.release)
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
 
-def _events(build_id: str, data_dir: Path, offset: int) -> Iterator[bytes]:
+def _events(build_id: str, logs: Logs, offset: int) -> Iterator[bytes]:
     end = time.monotonic() + _LONGEST
     told = time.monotonic()
     yield b"retry: 1000\n\n"
@@ -56,9 +56,11 @@ def _events(build_id: str, data_dir: Path, offset: int) -> Iterator[bytes]:
         build = deployments.find_build(build_id)
         if build is None:
             return
-        for line, following in _lines(data_dir / build.logs if build.logs else None, offset):
-            yield b"id: %d\nevent: line\ndata: %s\n\n" % (following, line)
-            offset = following
+        *lines, _unfinished = logs.read(build, offset).split(b"\n")
+        for line in lines:
+            offset += len(line) + 1
+            text = line.replace(b"\r", b" ")
+            yield b"id: %d\nevent: line\ndata: %s\n\n" % (offset, text)
             told = time.monotonic()
         if build.status not in ACTIVE:
             yield b"event: end\ndata: %s\n\n" % str(build.status).encode()
@@ -66,17 +68,4 @@ def _events(build_id: str, data_dir: Path, offset: int) -> Iterator[bytes]:
         if time.monotonic() - told > _QUIET:
             yield b": still here\n\n"
             told = time.monotonic()
-        time.sleep(_LOOK)
-
-
-def _lines(log: Path | None, offset: int) -> Iterator[tuple[bytes, int]]:
-    """(line, where the next one begins) of every whole line from `offset` on."""
-    if log is None or not log.is_file():
-        return
-    with log.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            yield line[:-1].replace(b"\r", b" "), offset
+        time.sleep(_LOOK_AT_SHARED if logs.shared else _LOOK)
