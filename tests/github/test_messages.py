@@ -62,6 +62,32 @@ def test_descriptions_are_one_line_of_at_most_140_characters() -> None:
 def test_the_environment_is_one_for_all_previews_of_a_project() -> None:
     assert messages.environment_name("octo/site", "preview") == "Preview \N{EN DASH} site"
     assert messages.environment_name("octo/site", "production") == "Production"
+    assert messages.environment_name("octo/site#docs", "production") == "Production (docs)"
+    part = messages.environment_name("octo/site#docs", "preview")
+    assert part == "Preview \N{EN DASH} site (docs)"
+
+
+def test_each_of_a_repositorys_projects_has_a_status_of_its_own() -> None:
+    part = replace(STATE, project="octo/site#docs")
+    assert messages.commit_status(part)["context"] == "deploystack/docs"
+    assert messages.marker(part.project) == messages.marker(STATE.project)
+
+
+def test_one_comment_lists_all_of_a_repositorys_projects() -> None:
+    failed = replace(STATE, project="octo/site#docs", status=BuildStatus.FAILED, error="broken")
+    lines = messages.comment(STATE, failed).split("\n")
+    assert lines[0] == messages.marker("octo/site")
+    rows = lines[3:5]
+    assert rows[0].startswith("| `octo/site` | ✅ Ready")
+    assert rows[1].startswith("| `octo/site#docs` | ❌ The build failed")
+    assert lines[5:] == ["", "`octo/site#docs`:", "", "```text", "broken", "```"]
+
+
+def test_many_failed_projects_fit_into_one_comment() -> None:
+    failed = replace(STATE, status=BuildStatus.FAILED, error="x" * 10_000)
+    text = messages.comment(*(replace(failed, project=f"octo/site#{n}") for n in range(21)))
+    assert len(text) < messages.LONGEST_COMMENT
+    assert text.count("```text") == 21
 
 
 def test_a_ready_comment_links_the_preview() -> None:
