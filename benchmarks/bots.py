@@ -16,10 +16,13 @@ from bot.settings import Settings, load
 
 
 @contextmanager
-def running_bot(folder: Path) -> Iterator[Settings]:
-    """Start it as a user does, on a free port with its data in `folder`; yields its settings."""
+def running_bot(folder: Path, **given: str) -> Iterator[Settings]:
+    """Start it as a user does, on a free port with its data in `folder`; yields its settings.
+
+    Keyword arguments are settings.
+    """
     data = str(folder / "data")
-    os.environ |= {"DATA_DIR": data, "PORT": str(free_port()), "PYTHONPATH": str(ROOT)}
+    os.environ |= {"DATA_DIR": data, "PORT": str(free_port()), "PYTHONPATH": str(ROOT)} | given
     settings = load(dotenv=None)
     bot = subprocess.Popen(
         [sys.executable, "-m", "bot", "start"], stdout=subprocess.DEVNULL, cwd=ROOT

@@ -158,8 +158,8 @@ def script(requests: Path, path: str) -> Path:
 
 
 @contextmanager
-def bot(data: Path, options: argparse.Namespace) -> Iterator[str]:
-    """The web process as `make start` runs it; yields its address."""
+def bot(data: Path, options: argparse.Namespace, **given: str) -> Iterator[str]:
+    """The web process as `make start` runs it, with settings `given`; yields its address."""
     port = free_port()
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     environment = {
@@ -172,7 +172,7 @@ def bot(data: Path, options: argparse.Namespace) -> Iterator[str]:
         "GITHUB_TOKEN": "none",
     }
     command = (gunicorn, "--config", options.config, "bot.wsgi:application")
-    with running(command, port, **environment):
+    with running(command, port, **environment | given):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -167,7 +167,8 @@ class Deployment(Table):
         table_name = "deployments"
         indexes = (
             (("sha", "project"), True), (("project", "created_at"), False),
-            (("project", "fingerprint"), False),
+            (("project", "fingerprint"), False), (("project", "id"), False),
+            (("status", "id"), False),
         )  # fmt: skip
 
 
@@ -221,6 +222,7 @@ class Build(Table):
         table_name = "builds"
         indexes = (
             (("status", "created_at"), False), (("deployment", "created_at"), False),
+            (("status", "id"), False), (("project_id", "id"), False),
             WAITING_BUILDS, RUNNING_BUILDS, READY_BUILDS,
         )  # fmt: skip
 

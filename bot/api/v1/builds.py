@@ -70,7 +70,7 @@ def blueprint(services: Services) -> APIBlueprint:
         if query.project:
             rows = rows.where(Project.name == query.project)
         if query.project_id is not None:
-            rows = rows.where(Deployment.project == query.project_id)
+            rows = rows.where(Build.project_id == query.project_id)
         found, cursor = page_of(rows, Build.id, query)
         return answer(BuildPage(data=[build_out(row, settings) for row in found], next=cursor))
 

@@ -126,6 +126,8 @@ class Deployment(Table):
             (("sha", "project"), True),
             (("project", "created_at"), False),
             (("project", "fingerprint"), False),
+            (("project", "id"), False),
+            (("status", "id"), False),
         )
 
 
@@ -157,6 +159,8 @@ class Build(Table):
         indexes = (
             (("status", "created_at"), False),
             (("deployment", "created_at"), False),
+            (("status", "id"), False),
+            (("project_id", "id"), False),
             pw.SQL(
                 "CREATE INDEX IF NOT EXISTS builds_waiting "
                 "ON builds (priority, project_id, due_at, id) WHERE status = 'queued'"
