@@ -64,14 +64,14 @@ class Settings:
     QUEUE_URL: str
     STORAGE_URL: str
     STORAGE_CACHE_SIZE: int
-    GITHUB_SERVER_URL: str
-    GITHUB_API_URL: str
     STORAGE_BUDGET: int
     RETENTION_EVERY: int
     RETENTION_CLOSED_DAYS: int
     RETENTION_IDLE_DAYS: int
     RETENTION_PRODUCTION_KEPT: int
     RETENTION_FAILED_DAYS: int
+    GITHUB_SERVER_URL: str
+    GITHUB_API_URL: str
     GITHUB_WEBHOOK_SECRET: tuple[Secret, ...]
     GITHUB_TOKEN: Secret
     GITHUB_APP_ID: str
@@ -200,21 +200,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PREVIEW_WORKERS", "2", whole(1, 64), "worker processes on PREVIEW_PORT"),
     Setting("PREVIEW_CACHE_SIZE", "128M", size,
             "memory of one process for previews' manifests and small files"),
-    Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
-    Setting("DATABASE_CONNECTIONS", "10", whole(2, 1000),
     Setting("ACCEL_LOCATION", "", location_if_any,
             "where a front server finds the store's files, for X-Accel-Redirect; empty: none"),
+    Setting("DATABASE_URL", "sqlite:///{DATA_DIR}/deploystack.db", str, "the database"),
+    Setting("DATABASE_CONNECTIONS", "10", whole(2, 1000),
             "connections that one process opens to PostgreSQL at most"),
     Setting("QUEUE_URL", "sqlite:///{DATA_DIR}/queue.db", str, "the task queue"),
     Setting("STORAGE_URL", "file://{DATA_DIR}/artifacts", str,
             "where published files are kept: `file://` or `s3://`"),
     Setting("STORAGE_CACHE_SIZE", "2G", size,
             "disk of each machine for files out of an S3 store, in DATA_DIR/store-cache"),
-    Setting("GITHUB_SERVER_URL", "https://github.com", url,
-            "repositories are cloned from `<server>/<owner>/<name>.git`"),
-    Setting("GITHUB_API_URL", "https://api.github.com", url, "GitHub's REST API"),
-    Setting("GITHUB_WEBHOOK_SECRET", "", secrets,
-            "webhook secret; two, comma-separated, while rotating"),
     Setting("STORAGE_BUDGET", "0", size,
             "bytes that deployments may hold together; beyond, the longest unused go; 0: any"),
     Setting("RETENTION_EVERY", "3600", whole(),
@@ -227,6 +222,11 @@ SETTINGS: tuple[Setting, ...] = (
             "newest production deployments of a project that stay, used or not"),
     Setting("RETENTION_FAILED_DAYS", "30", whole(0, 36500),
             "days that builds without a live deployment stay, with their logs; 0: for ever"),
+    Setting("GITHUB_SERVER_URL", "https://github.com", url,
+            "repositories are cloned from `<server>/<owner>/<name>.git`"),
+    Setting("GITHUB_API_URL", "https://api.github.com", url, "GitHub's REST API"),
+    Setting("GITHUB_WEBHOOK_SECRET", "", secrets,
+            "webhook secret; two, comma-separated, while rotating"),
     Setting("GITHUB_TOKEN", "", Secret, "personal access token; empty: nothing is posted"),
     Setting("GITHUB_APP_ID", "", str, "id of the GitHub App, instead of a token"),
     Setting("GITHUB_APP_PRIVATE_KEY", "", private_key, "the App's PEM key: text or path"),
@@ -334,14 +334,14 @@ def _checked(settings: Settings) -> Settings:
         missing = "GITHUB_APP_ID" if has_key else "GITHUB_APP_PRIVATE_KEY"
         raise InvalidSetting(missing, "is missing", "A GitHub App needs both its id and its key.")
     _check_dashboard(settings)
+    if settings.ACCEL_LOCATION and not settings.STORAGE_URL.startswith("file:"):
+        raise InvalidSetting("ACCEL_LOCATION", "needs a store on this disk", "Leave it out.")
     if settings.production and not settings.GITHUB_WEBHOOK_SECRET:
         raise InvalidSetting(
             "GITHUB_WEBHOOK_SECRET",
             "must be set in production",
             "Make one with `openssl rand -hex 32` and enter it in GitHub's webhook form too.",
         )
-    if settings.ACCEL_LOCATION and not settings.STORAGE_URL.startswith("file:"):
-        raise InvalidSetting("ACCEL_LOCATION", "needs a store on this disk", "Leave it out.")
     return settings
 
 
