@@ -28,6 +28,7 @@ class Found:
     problem: str = ""
     queued_at: int = 0
     access: Access | None = None
+    toolbar: bool = False  # whether its pages carry one
 
 
 def by_key(key: str) -> list[Found]:
@@ -116,4 +117,5 @@ def _found(row: Deployment) -> Found:
         problem=build.error_message if build is not None else "",
         queued_at=build.created_at if build is not None else 0,
         access=access_of(project.id),
+        toolbar=bool(project.toolbar) and row.environment != "production",
     )

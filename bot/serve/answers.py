@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from bot.serve.bodies import Bodies
 from bot.serve.conditional import (
     Unsatisfiable,
     not_modified,
@@ -22,7 +21,6 @@ from bot.serve.front import Front
 from bot.serve.negotiation import qualities, weight
 from bot.serve.pages import POLICY
 from bot.serve.site import Headers, Representation, ServedFile, Site
-from bot.storage.store import Store
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -39,10 +37,22 @@ def status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
+class Contents(Protocol):
+    """Where contents are read from, by their digest; a `Store` is one."""
+
+    def open(self, digest: str) -> BinaryIO: ...
+
+
+class InMemory(Protocol):
+    """Contents that need not be read; `Bodies` is one. `None`: it has to be read."""
+
+    def get(self, digest: str, size: int) -> bytes | None: ...
+
+
 class Answers:
     """Writes answers; shared by all requests of a process."""
 
-    def __init__(self, store: Store, bodies: Bodies, front: Front) -> None:
+    def __init__(self, store: Contents, bodies: InMemory, front: Front) -> None:
         self._store = store
         self._bodies = bodies
         self._front = front

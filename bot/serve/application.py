@@ -36,6 +36,7 @@ from bot.serve.bodies import Bodies
 from bot.serve.front import Front
 from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
+from bot.serve.toolbar import ON_OWN_HOST, Toolbar
 from bot.serve.traffic import TrafficBook
 from bot.serve.visit import Visit
 from bot.serve.waiting import Waiting
@@ -79,6 +80,7 @@ class Previews:
         self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half), Front(settings.ACCEL_LOCATION))
         self._gate = Gate(settings)
+        self._toolbar = Toolbar(store, settings, settings.PREVIEW_CACHE_SIZE // 16)
         self._waiting = Waiting(settings)
         self._provenance = provenance.Provenance(store, self._gate)
 
@@ -101,7 +103,7 @@ class Previews:
             if host_name(host) == self._dashboard:
                 return _misdirected(environ, start_response)
             site_key = self._key_of_host(host)
-        if path.startswith(provenance.PREFIX):
+        if path.startswith(provenance.PREFIX) and path != ON_OWN_HOST:
             return self._proven(environ, start_response, path, site_key)
         if site_key:
             return self._by_host(environ, start_response, site_key, path)
@@ -113,7 +115,7 @@ class Previews:
             return self._not_a_key(environ, start_response, path, key, rest)
         if not slash:
             return redirect(environ, start_response, f"/{key}/", 308)
-        visit = Visit(self._answers, self._gate, environ, start_response, f"/{key}/", rest)
+        visit = self._visit(environ, start_response, f"/{key}/", rest)
         site = site or self._site(key)
         if site is None:
             return self._unserved(key, visit)
@@ -148,7 +150,7 @@ class Previews:
         self, environ: Environ, start_response: StartResponse, key: str, path: str
     ) -> Iterable[bytes]:
         """`<sha>.<domain>`, an alias's or a custom domain: the site begins at `/`."""
-        visit = Visit(self._answers, self._gate, environ, start_response, "/", path[1:])
+        visit = self._visit(environ, start_response, "/", path[1:])
         if FULL_KEY.fullmatch(key) is None:
             return self._not_yet(key, visit, pages.no_deployment())
         site = self._site(key)
@@ -169,9 +171,7 @@ class Previews:
         if not alias.slash:
             return redirect(environ, start_response, quoted(alias.base), 308)
         key = self._aliases.find(alias.address)
-        visit = Visit(
-            self._answers, self._gate, environ, start_response, quoted(alias.base), alias.rest
-        )
+        visit = self._visit(environ, start_response, quoted(alias.base), alias.rest)
         if not key:
             return self._not_yet(alias.address, visit, pages.page("Not found", _NO_ALIAS))
         site = self._site(key)
@@ -182,6 +182,11 @@ class Previews:
             target = site.base + quoted(alias.rest)
             return redirect(environ, start_response, target, 302, [_NO_STORE])
         return visit.to(site)
+
+    def _visit(
+        self, environ: Environ, start_response: StartResponse, base: str, path: str
+    ) -> Visit:
+        return Visit(self._answers, self._gate, self._toolbar, environ, start_response, base, path)
 
     def _to_host(self, visit: Visit, key: str) -> Iterable[bytes]:
         """A build made for `/` works on its own host alone."""

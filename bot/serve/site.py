@@ -81,6 +81,7 @@ class Site:
         self.compressed = manifest.compressed
         self.rules = rules
         self.access = found.access
+        self.toolbar = found.toolbar
         self.traffic = traffic
         self.memory = len(manifest.files) * _ENTRY_SIZE
         self.memory += min(len(manifest.files), _MOST_KEPT) * _KEPT_SIZE

@@ -17,6 +17,7 @@ from bot.serve.answers import Answers, Environ, StartResponse, choose, page, red
 from bot.serve.rules import Asked, Hit
 from bot.serve.rules.model import REDIRECTS
 from bot.serve.site import Headers, Redirect, ServedFile, Site
+from bot.serve.toolbar import SCRIPT, Toolbar
 
 _METHODS = frozenset({"GET", "HEAD"})
 
@@ -27,6 +28,7 @@ class Visit:
 
     answers: Answers
     gate: Gate
+    toolbar: Toolbar
     environ: Environ
     start_response: StartResponse
     base: str
@@ -43,11 +45,13 @@ class Visit:
             self.start_response = private(self.start_response)
         if self.environ["REQUEST_METHOD"] not in _METHODS:
             return self.not_allowed()
+        if site.toolbar and self.path == SCRIPT:
+            return self.toolbar.script(self.environ, self.start_response, site, self.base)
         if site.rules.forced and (hit := site.rules.forced.match(self._asked())) is not None:
             return self._ruled(site, hit)
         found = site.find(self.path)
         if type(found) is ServedFile:
-            return self.answers.file(self.environ, self.start_response, site, found)
+            return self._file(site, found)
         if type(found) is Redirect:
             site.traffic.add(308, 0)
             return redirect(self.environ, self.start_response, self.base + quoted(found.path), 308)
@@ -73,7 +77,7 @@ class Visit:
         if self.is_navigation():
             fallback = site.fallback_page(self.path)
             if fallback is not None:
-                return self.answers.file(self.environ, self.start_response, site, fallback)
+                return self._file(site, fallback)
         return self._not_found(site)
 
     def _asked(self) -> Asked:
@@ -108,7 +112,17 @@ class Visit:
             found = found.varying(hit.vary)
         if hit.status != 200:
             return self._whole(site, found, hit.status)
-        return self.answers.file(self.environ, self.start_response, site, found)
+        return self._file(site, found)
+
+    def _file(self, site: Site, file: ServedFile) -> Iterable[bytes]:
+        answers, file = self._dressed(site, file)
+        return answers.file(self.environ, self.start_response, site, file)
+
+    def _dressed(self, site: Site, file: ServedFile) -> tuple[Answers, ServedFile]:
+        """What to answer with, and who writes it: with a toolbar, where the project wants one."""
+        if not site.toolbar:
+            return self.answers, file
+        return self.toolbar.dress(self.answers, self.environ, file, self.base)
 
     def _not_found(self, site: Site) -> Iterable[bytes]:
         own = site.not_found_page(self.path)
@@ -119,9 +133,10 @@ class Visit:
         return self.page(404, pages.page("Not found", text, link=(self.base, "Its start")))
 
     def _whole(self, site: Site, file: ServedFile, status: int) -> Iterable[bytes]:
+        answers, file = self._dressed(site, file)
         chosen = choose(file, self.environ.get("HTTP_ACCEPT_ENCODING", ""))
         line = {404: "404 Not Found", 410: "410 Gone"}[status]
-        return self.answers.whole(self.environ, self.start_response, site, chosen, line)
+        return answers.whole(self.environ, self.start_response, site, chosen, line)
 
     def is_navigation(self) -> bool:
         """Whether a person goes to a page, rather than a page asking for a part of itself."""

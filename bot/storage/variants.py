@@ -90,6 +90,11 @@ def add_variants(store: Store, deployment_id: str, previous_id: str = "") -> Man
     return compressed
 
 
+def encoded(content: bytes, encoding: str) -> bytes:
+    """A content in one of the codings that variants have; the same for equal contents."""
+    return dict(_CODINGS)[encoding](content)
+
+
 def is_compressible(entry: Entry) -> bool:
     """Whether a file is worth trying."""
     media_type = entry.media_type.partition(";")[0]
