@@ -61,7 +61,9 @@ def _earlier(project_id: int, fingerprint: str) -> Earlier | None:
 
 def _opened(deployment: Deployment, settings: Settings) -> Variables:
     main_id = deployment.project.main_id
-    sealed = variables.for_build(deployment.project_id, deployment.environment, main_id)
+    sealed = variables.for_build(
+        deployment.project_id, deployment.environment, main_id, branch=deployment.ref
+    )
     if not sealed:
         return Variables()
     sealing = sealing_from(settings)
@@ -72,6 +74,7 @@ def _opened(deployment: Deployment, settings: Settings) -> Variables:
     return Variables(
         plain={name: value.reveal() for name, (value, secret) in opened.items() if not secret},
         secret={name: value for name, (value, secret) in opened.items() if secret},
+        patterns=tuple(sorted({one.branch for one in sealed.values() if one.secret} - {""})),
     )
 
 

@@ -22,12 +22,14 @@ from bot.models import (
     domains,
     policies,
     projects,
+    variables,
 )
 from bot.models.access import AccessKind
 from bot.models.database import Database
 from bot.models.deployments import Requested
 from bot.models.status import DeploymentStatus
-from bot.models.tables import Alias, Build, Deployment, Domain, Project
+from bot.models.tables import Alias, Build, Deployment, Domain, Project, Variable
+from bot.models.variables import Context
 from bot.settings import Settings
 from bot.storage.store import Store
 
@@ -183,6 +185,34 @@ class Control:
             else:
                 self.expose(project.id)
 
+    def set_variable(
+        self,
+        actor: str,
+        project: Project,
+        name: str,
+        value: str,
+        *,
+        context: Context = Context.ALL,
+        branch: str = "",
+        secret: bool | None = None,
+    ) -> Variable:
+        """Raises `UserError`: `invalid-variable`; `SystemFault` where nothing can be sealed."""
+        from bot.sealing import sealing_from
+
+        sealed = sealing_from(self.settings).seal(value)
+        with self.database.write():
+            variables.put(project.id, name, context, sealed, secret, branch)
+            self._note_variable(actor, "variable.set", project, name, branch)
+        return variables.find(project.id, name, context, branch)
+
+    def remove_variable(
+        self, actor: str, project: Project, name: str, context: Context, branch: str = ""
+    ) -> None:
+        """Raises `UserError`: `variable-not-found`."""
+        with self.database.write():
+            variables.remove(project.id, name, context, branch)
+            self._note_variable(actor, "variable.remove", project, name, branch)
+
     def set_retention(self, actor: str, project: Project, values: Mapping[str, int | None]) -> None:
         """How long a project's deployments are kept; what is left out is the operator's say."""
         said = {name: value for name, value in values.items() if value is not None}
@@ -201,6 +231,11 @@ class Control:
         build = deployments.newest_build(deployment_id)
         if build is not None:
             self.bus.publish(BuildCompleted(deployment_id, build.id))
+
+    @staticmethod
+    def _note_variable(actor: str, action: str, project: Project, name: str, branch: str) -> None:
+        details = {"branch": branch} if branch else {}
+        audit.note(actor, action, name, project=project.name, **details)
 
     @staticmethod
     def _note_alias(

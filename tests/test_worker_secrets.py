@@ -7,11 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from bot.builders.job import Control, Job, Stage
+from bot.builders.variables import Variables
 from bot.errors import UserError
 from bot.models import approvals, deployments, projects, variables
 from bot.models.database import Database
 from bot.models.status import BuildStatus
 from bot.models.variables import Context
+from bot.secret import Secret
 from bot.sealing import sealing_from
 from bot.settings import Settings
 from tests.test_worker import Workshop
@@ -28,11 +30,16 @@ class Vault(Workshop):
         self.settings = settings
 
     def set_variable(
-        self, name: str, value: str, context: Context = Context.ALL, secret: bool | None = None
+        self,
+        name: str,
+        value: str,
+        context: Context = Context.ALL,
+        secret: bool | None = None,
+        branch: str = "",
     ) -> None:
         sealed = sealing_from(self.settings).seal(value)
         with self.database.write():
-            variables.put(self.project_id, name, context, sealed, secret)
+            variables.put(self.project_id, name, context, sealed, secret, branch)
 
     def run(self, script: Callable[[Job, Control], None] = lambda _job, _control: None) -> Job:
         self.pipeline.script = script
@@ -61,6 +68,64 @@ def test_a_build_gets_the_variables_of_its_context_opened(vault: Vault) -> None:
         "VITE_HIDDEN": "hidden",
     }
     assert given.plain == {"VITE_TITLE": "for all to see", "MODE": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("branch", "expected"),
+    [
+        ("main", "of previews"),
+        ("release/1.0", "of release/1.0"),
+        ("release/1.1", "of release/1.*"),
+        ("release/2.0", "of previews of release/*"),
+        ("Release/2.0", "of previews"),
+        ("", "of previews"),
+    ],
+)
+def test_the_narrowest_variable_wins(vault: Vault, branch: str, expected: str) -> None:
+    preview, production = Context.PREVIEW, Context.PRODUCTION
+    for value, context, pattern in (
+        ("of all", Context.ALL, ""),
+        ("of previews", preview, ""),
+        ("of release/1.*", Context.ALL, "release/1.*"),
+        ("of release/1.0", Context.ALL, "release/1.0"),
+        ("of longer than its own name", preview, "release/1.[01234]"),
+        ("of release/*", Context.ALL, "release/*"),
+        ("of previews of release/*", preview, "release/*"),
+        ("of production", production, "release/*"),
+        ("of others", preview, "other/*"),
+    ):
+        vault.set_variable("VITE_A", value, context, branch=pattern)
+    if branch == "release/1.1":
+        with vault.database.write():
+            variables.remove(vault.project_id, "VITE_A", preview, "release/1.[01234]")
+    found = variables.for_build(vault.project_id, "preview", branch=branch)["VITE_A"]
+    assert sealing_from(vault.settings).open(found.value).reveal() == expected
+
+
+def test_a_build_gets_what_is_for_its_branch(vault: Vault) -> None:
+    vault.set_variable("TOKEN", SECRET, branch="ma*")
+    vault.set_variable("OTHER", "not for main", branch="release/*")
+    given = vault.run().variables
+    assert {name: value.reveal() for name, value in given.secret.items()} == {"TOKEN": SECRET}
+    assert given.patterns == ("ma*",)
+
+
+def test_caches_are_kept_apart_by_the_branches_whose_secrets_were_seen() -> None:
+    secret = {"TOKEN": Secret(SECRET)}
+    shelves = [
+        Variables(secret=secret, patterns=patterns).shelf("preview")
+        for patterns in ((), ("release/*",), ("fix/*",), ("fix/*", "release/*"))
+    ]
+    assert shelves[0] == "preview"
+    assert len(set(shelves)) == 4
+    assert Variables(plain={"A": "1"}, patterns=()).shelf("preview") == ""
+
+
+@pytest.mark.parametrize("branch", ["two words", "a\nb", "a~b", "a" * 256])
+def test_what_no_branch_can_be_named_is_no_pattern(vault: Vault, branch: str) -> None:
+    with pytest.raises(UserError) as caught:
+        vault.set_variable("A", "1", branch=branch)
+    assert caught.value.code == "invalid-variable"
 
 
 def test_a_fork_gets_none(vault: Vault) -> None:

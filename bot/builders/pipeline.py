@@ -259,7 +259,7 @@ class Pipeline:
                     assure_programs(plan, toolchain)
                     # Each of a repository's projects has secrets of its own.
                     own = "-".join(filter(None, (job.environment, job.part)))
-                    sealed = own if job.variables.secret else ""
+                    sealed = job.variables.shelf(own)
                     origin = replace(origin, tools=unchanged.tools_of(toolchain, plan))
                     scope = CacheScope(project=job.repository, trusted=job.trusted, sealed=sealed)
                     installed = held.enter_context(

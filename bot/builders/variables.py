@@ -7,6 +7,7 @@ itself tells a build: whoever may push must not put a value of his own in their 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,12 +21,21 @@ class Variables:
 
     plain: Mapping[str, str] = field(default_factory=dict)
     secret: Mapping[str, Secret] = field(default_factory=dict)
+    # The patterns of branches that secret ones were set for.
+    patterns: tuple[str, ...] = ()
 
     def around(self, host: Mapping[str, str], commit: Mapping[str, str]) -> dict[str, str]:
         """A command's environment: of the host, of the project, of the commit, secrets."""
         reserved = {name: host[name] for name in RESERVED if name in host}
         revealed = {name: value.reveal() for name, value in self.secret.items()}
         return {**host, **self.plain, **commit, **revealed, **reserved}
+
+    def shelf(self, whose: str) -> str:
+        """What caches are kept apart by that have seen `whose` secrets; empty: there are none."""
+        if not self.secret or not self.patterns:
+            return whose if self.secret else ""
+        patterns = hashlib.sha256("\n".join(self.patterns).encode()).hexdigest()
+        return f"{whose}-{patterns[:16]}"
 
     @property
     def unusable(self) -> list[str]:

@@ -14,6 +14,7 @@ from bot.models import deployments
 from bot.models.access import AccessKind
 from bot.models.tables import Build
 from bot.models.tokens import Scope
+from bot.models.variables import Context
 
 if TYPE_CHECKING:
     from bot.dashboard.session import Sessions
@@ -47,6 +48,8 @@ class Actions:
             ("protection", self._protection),
             ("switch", self._switch),
             ("retention", self._retention),
+            ("variables", self._set_variable),
+            ("variables/remove", self._remove_variable),
             ("domains", self._add_domain),
             ("domains/verify", self._verify_domain),
             ("domains/remove", self._remove_domain),
@@ -108,6 +111,27 @@ class Actions:
         self._control.set_retention(g.caller.name, project, values)
         return _back(project_id)
 
+    def _set_variable(self, project_id: int) -> Response:
+        project = find_project(project_id, Scope.ADMIN)
+        # Browsers send the lines of a text with carriage returns, which nobody has typed.
+        value = request.form.get("value", "").replace("\r\n", "\n")
+        self._control.set_variable(
+            g.caller.name,
+            project,
+            request.form.get("name", "").strip(),
+            value,
+            context=_context(),
+            branch=request.form.get("branch", "").strip(),
+            secret={"yes": True, "no": False}.get(request.form.get("secret", "")),
+        )
+        return _back(project_id)
+
+    def _remove_variable(self, project_id: int) -> Response:
+        project = find_project(project_id, Scope.ADMIN)
+        name, branch = request.form.get("name", ""), request.form.get("branch", "")
+        self._control.remove_variable(g.caller.name, project, name, _context(), branch)
+        return _back(project_id)
+
     def _add_domain(self, project_id: int) -> Response:
         project = find_project(project_id, Scope.ADMIN)
         self._control.add_domain(g.caller.name, project, request.form.get("domain", ""))
@@ -122,6 +146,13 @@ class Actions:
         project = find_project(project_id, Scope.ADMIN)
         self._control.remove_domain(g.caller.name, project, request.form.get("domain", ""))
         return _back(project_id)
+
+
+def _context() -> Context:
+    given = request.form.get("context", "")
+    if given not in set(Context):
+        abort(400)
+    return Context(given)
 
 
 def _number(name: str) -> int | None:

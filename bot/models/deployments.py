@@ -65,7 +65,9 @@ _BECOMES = """
 UPDATE deployments SET trusted = ?, ref = ?, source = ?, environment = ?, status = ?,
     remote_id = NULL, updated_at = ? WHERE id = ?
 """
-_OWN_VARIABLES = "SELECT 1 FROM variables WHERE project_id = ? AND context <> 'all' LIMIT 1"
+_OWN_VARIABLES = """
+SELECT 1 FROM variables WHERE project_id = ? AND (context <> 'all' OR branch <> '') LIMIT 1
+"""
 _UNFINISHED = """
 SELECT id FROM builds WHERE deployment_id = ?
     AND status IN ('queued', 'cloning', 'building', 'publishing')

@@ -388,6 +388,8 @@ class Variable(Table):
     project = pw.ForeignKeyField(Project, on_delete="CASCADE")
     name = pw.TextField()
     context = pw.TextField()  # all, production, preview
+    # A pattern of branches, whose builds alone see it; empty: those of any.
+    branch = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     value = pw.TextField()
     # Whether it must not get out: masked in logs, and refused in what is published.
     secret = pw.BooleanField(default=True)
@@ -395,7 +397,7 @@ class Variable(Table):
 
     class Meta:
         table_name = "variables"
-        indexes = ((("project", "name", "context"), True),)
+        indexes = ((("project", "name", "context", "branch"), True),)
 
 
 class RememberedRequest(Table):

@@ -5,10 +5,13 @@ Callers hold a transaction around everything here that writes.
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.errors import UserError
 from bot.models import sql
 from bot.models.ids import now
 from bot.models.tables import Variable
@@ -23,11 +26,14 @@ class Context(StrEnum):
 
 
 _SET = """
-INSERT INTO variables (project_id, name, context, value, secret, updated_at)
-VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (project_id, name, context) DO UPDATE SET
+INSERT INTO variables (project_id, name, context, branch, value, secret, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (project_id, name, context, branch) DO UPDATE SET
     value = excluded.value, secret = excluded.secret, updated_at = excluded.updated_at
 """
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# What no name of a branch can have, no pattern needs. https://git-scm.com/docs/git-check-ref-format
+_BRANCH = re.compile(r"[^\x00-\x20\x7f~^:\\]{0,255}")
 # What bundlers put into pages for every visitor to read, by its name: Vite, Next.js,
 # SvelteKit and Astro, Create React App, Gatsby, Nuxt, Vue CLI, Expo.
 _FOR_BROWSERS = (
@@ -38,10 +44,11 @@ _FOR_BROWSERS = (
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A variable's sealed value, and whether it must not get out."""
+    """A variable's sealed value, whether it must not get out, and the pattern it was set for."""
 
     value: str
     secret: bool
+    branch: str = ""
 
 
 def is_secret_by_name(name: str) -> bool:
@@ -50,46 +57,86 @@ def is_secret_by_name(name: str) -> bool:
 
 
 def put(
-    project_id: int, name: str, context: Context, sealed: str, secret: bool | None = None
+    project_id: int,
+    name: str,
+    context: Context,
+    sealed: str,
+    secret: bool | None = None,
+    branch: str = "",
 ) -> None:
-    """`secret=None`: by its name (`is_secret_by_name`)."""
+    """`secret=None`: by its name (`is_secret_by_name`); `branch`: a pattern such as `release/*`.
+
+    Raises `UserError`: `invalid-variable`.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError("invalid-variable", "A name has letters, digits and underscores.")
+    if not _BRANCH.fullmatch(branch):
+        raise UserError("invalid-variable", f"{branch!r} is no pattern of branches.")
     chosen = is_secret_by_name(name) if secret is None else secret
-    sql.execute(_SET, project_id, name, str(context), sealed, chosen, now())
+    sql.execute(_SET, project_id, name, str(context), branch, sealed, chosen, now())
 
 
-def remove(project_id: int, name: str, context: Context) -> bool:
-    """`False`: there is no such variable."""
-    statement = "DELETE FROM variables WHERE project_id = ? AND name = ? AND context = ?"
-    return bool(sql.execute(statement, project_id, name, str(context)).rowcount)
+def find(project_id: int, name: str, context: Context, branch: str) -> Variable:
+    """Raises `UserError`: `variable-not-found`."""
+    found: Variable | None = Variable.get_or_none(
+        Variable.project == project_id,
+        Variable.name == name,
+        Variable.context == context,
+        Variable.branch == branch,
+    )
+    if found is None:
+        raise UserError("variable-not-found", "The project has no such variable.")
+    return found
+
+
+def remove(project_id: int, name: str, context: Context, branch: str = "") -> None:
+    """Raises `UserError`: `variable-not-found`."""
+    Variable.delete().where(
+        Variable.id == find(project_id, name, context, branch).id
+    ).execute()
 
 
 def of_project(project_id: int) -> list[Variable]:
     return list(
         Variable.select()
         .where(Variable.project == project_id)
-        .order_by(Variable.name, Variable.context)
+        .order_by(Variable.name, Variable.context, Variable.branch)
     )
 
 
-def for_build(project_id: int, environment: str, main_id: int | None = None) -> dict[str, Sealed]:
+def for_build(
+    project_id: int, environment: str, main_id: int | None = None, *, branch: str = ""
+) -> dict[str, Sealed]:
     """By name, for a build of `production` or `preview`; never for one of a fork's commit.
 
-    One set for that environment alone wins over one set for all. One of several projects of
-    a repository has what is plain from the main one, `main_id`, too; a secret is given to each
-    project by itself.
+    The narrowest wins: one set for branches over one set for any, the branch's own name over a
+    pattern, a longer pattern over a shorter one; then one set for that environment alone. One of
+    several projects of a repository has what is plain from the main one, `main_id`, too; a
+    secret is given to each project by itself.
     """
-    own = _narrowed(of_project(project_id), environment)
+    own = _narrowed(of_project(project_id), environment, branch)
     if main_id is None:
         return own
-    return _narrowed((row for row in of_project(main_id) if not row.secret), environment) | own
+    plain = (row for row in of_project(main_id) if not row.secret)
+    return _narrowed(plain, environment, branch) | own
 
 
-def _narrowed(rows: Iterable[Variable], environment: str) -> dict[str, Sealed]:
-    found: dict[str, Sealed] = {}
-    for row in rows:
-        if row.context == environment or (row.context == Context.ALL and row.name not in found):
-            found[row.name] = Sealed(row.value, bool(row.secret))
-    return found
+def _narrowed(rows: Iterable[Variable], environment: str, branch: str) -> dict[str, Sealed]:
+    fitting = [
+        row
+        for row in rows
+        if row.context in (environment, Context.ALL)
+        and (not row.branch or (branch and fnmatch.fnmatchcase(branch, row.branch)))
+    ]
+
+    def narrowness(row: Variable) -> tuple[bool, int, str, bool]:
+        own = row.context == environment
+        return row.branch == branch != "", len(row.branch), row.branch, own
+
+    return {
+        row.name: Sealed(row.value, bool(row.secret), row.branch)
+        for row in sorted(fitting, key=narrowness)
+    }
 
 
 def rewrite(change: Callable[[str], str]) -> int:

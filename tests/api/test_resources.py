@@ -417,6 +417,22 @@ def test_a_build_gets_the_variables_of_its_environment(api: Running) -> None:
     assert found == {"production": {"A": "2"}, "preview": {"A": "1", "B": "3"}}
 
 
+def test_a_variable_can_be_for_branches_alone(api: Running) -> None:
+    live(api)
+    put_variable(api, "A", "1")
+    body = {"value": "2", "branch": "release/*"}
+    path = "/api/v1/projects/1/variables/A"
+    assert api.request("PUT", path, json=body).json["data"]["branch"] == "release/*"
+    assert api.request("PUT", path, json=body).status_code == 200
+    assert api.request("PUT", path, json=body | {"branch": "a b"}).status_code == 422
+    listed = api.get("/api/v1/projects/1/variables").json["data"]
+    assert [row["branch"] for row in listed] == ["", "release/*"]
+    assert api.request("DELETE", f"{path}?branch=main").status_code == 404
+    assert api.request("DELETE", f"{path}?branch=release/*").status_code == 204
+    listed = api.get("/api/v1/projects/1/variables").json["data"]
+    assert [row["branch"] for row in listed] == [""]
+
+
 def test_variables_are_removed_one_context_at_a_time(api: Running) -> None:
     live(api)
     put_variable(api, "A", "1")

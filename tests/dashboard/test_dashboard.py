@@ -9,8 +9,18 @@ import pytest
 from bot.models import changes, policies, projects, sessions, tokens
 from bot.models.access import AccessKind, access_of
 from bot.models.status import BuildStatus, DeploymentStatus
-from bot.models.tables import AuditEntry, Build, Deployment, Domain, Project, Session, Token
+from bot.models.tables import (
+    AuditEntry,
+    Build,
+    Deployment,
+    Domain,
+    Project,
+    Session,
+    Token,
+    Variable,
+)
 from bot.models.tokens import Scope
+from bot.sealing import sealing_from
 from bot.settings import InvalidSetting, Settings
 from tests.dashboard.conftest import FIRST, ORIGIN, Desk
 from tests.serve.conftest import Deployer
@@ -341,6 +351,39 @@ def test_how_long_things_are_kept_is_said_by_a_form_and_why_one_is(
     assert policies.own(1) == own
     page = desk.get(f"/projects/1/deployments/{two[1]}").text
     assert "production leads to it; it is one of the newest 10 of production" in page
+
+
+def test_variables_are_set_and_removed_by_forms_and_never_shown(
+    desk: Desk, two: tuple[str, str]
+) -> None:
+    desk.sign_in()
+    form = {"name": "API_KEY", "value": "line\r\nline", "context": "preview", "branch": "fix/*"}
+    assert desk.post("/projects/1/variables", form | {"secret": ""}).status_code == 303
+    row = Variable.get()
+    assert (row.name, row.context, row.branch, row.secret) == ("API_KEY", "preview", "fix/*", True)
+    assert sealing_from(desk.settings).open(row.value).reveal() == "line\nline"
+    text = desk.get("/projects/1").text
+    assert "<code>API_KEY</code>" in text
+    assert "<code>fix/*</code>" in text
+    assert "line\nline" not in text
+    for bad in ({"name": "no name"}, {"branch": "a b"}):
+        assert desk.post("/projects/1/variables", form | bad).status_code == 409
+    assert desk.post("/projects/1/variables", form | {"context": "staging"}).status_code == 400
+    removal = {"name": "API_KEY", "context": "preview", "branch": ""}
+    assert desk.post("/projects/1/variables/remove", removal).status_code == 409
+    removal["branch"] = "fix/*"
+    assert desk.post("/projects/1/variables/remove", removal).status_code == 303
+    assert Variable.select().count() == 0
+    actions = [entry.action for entry in AuditEntry.select().order_by(AuditEntry.id.desc())]
+    assert actions[:2] == ["variable.remove", "variable.set"]
+
+
+def test_who_may_not_administer_changes_no_variable(desk: Desk, two: tuple[str, str]) -> None:
+    desk.sign_in(Scope.DEPLOY)
+    form = {"name": "A", "value": "1", "context": "all"}
+    assert desk.post("/projects/1/variables", form).status_code == 403
+    assert desk.post("/projects/1/variables/remove", form).status_code == 403
+    assert 'name="value"' not in desk.get("/projects/1").text
 
 
 def test_who_may_not_administer_sees_how_long_and_changes_nothing(

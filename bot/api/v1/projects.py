@@ -13,6 +13,7 @@ from bot.api.services import Services
 from bot.api.v1 import find
 from bot.api.v1.paging import page_of
 from bot.api.v1.schemas import (
+    BranchPattern,
     OneDeployment,
     OneProject,
     OneVariable,
@@ -32,10 +33,9 @@ from bot.api.v1.schemas import (
 from bot.errors import UserError
 from bot.models import audit, changes, projects, uploads, variables
 from bot.models.ids import now
-from bot.models.tables import Project, Variable
+from bot.models.tables import Project
 from bot.models.tokens import Scope
 from bot.models.variables import Context
-from bot.sealing import sealing_from
 from bot.uploads.sources import Sources
 
 
@@ -49,6 +49,7 @@ class VariablePath(ProjectPath):
 
 class VariableQuery(BaseModel):
     context: Context = Context.ALL
+    branch: BranchPattern = ""
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -165,14 +166,14 @@ def blueprint(services: Services) -> APIBlueprint:
     )
     def put_variable(path: VariablePath, body: VariableIn) -> Response:
         found = find.project(path.project_id, Scope.ADMIN)
-        sealed = sealing_from(services.settings).seal(body.value)
-        with database.write():
-            variables.put(found.id, path.name, body.context, sealed, body.secret)
-            audit.note(find.caller().name, "variable.set", path.name, project=found.name)
-        row = Variable.get(
-            Variable.project == found.id,
-            Variable.name == path.name,
-            Variable.context == body.context,
+        row = services.control.set_variable(
+            find.caller().name,
+            found,
+            path.name,
+            body.value,
+            context=body.context,
+            branch=body.branch,
+            secret=body.secret,
         )
         return answer(OneVariable(data=variable_out(row)))
 
@@ -182,11 +183,10 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={204: None, 404: Problem},
     )
     def remove_variable(path: VariablePath, query: VariableQuery) -> Response:
-        with database.write():
-            found = find.project(path.project_id, Scope.ADMIN)
-            if not variables.remove(found.id, path.name, query.context):
-                raise UserError("variable-not-found", "The project has no such variable.")
-            audit.note(find.caller().name, "variable.remove", path.name, project=found.name)
+        found = find.project(path.project_id, Scope.ADMIN)
+        services.control.remove_variable(
+            find.caller().name, found, path.name, query.context, query.branch
+        )
         return nothing()
 
     return api

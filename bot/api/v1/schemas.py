@@ -23,6 +23,9 @@ Number = Annotated[int, Field(ge=1, le=(1 << 53) - 1)]
 VariableName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)
 ]
+BranchPattern = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x20\x7f~^:\\]*$", max_length=255)
+]
 Time = Annotated[int, Field(description="Milliseconds since 1970, UTC.")]
 
 
@@ -136,6 +139,9 @@ class DomainIn(Asked):
 class VariableIn(Asked):
     value: str = Field(max_length=64 << 10, pattern=r"^[^\x00]*$")
     context: Context = Context.ALL
+    branch: BranchPattern = Field(
+        "", description="A pattern of branches (`release/*`) that alone see it. Empty: any."
+    )
     secret: bool | None = Field(
         None,
         description="Whether it is masked in logs, and must not be published. Default: yes, "
@@ -148,6 +154,7 @@ class VariableOut(BaseModel):
 
     name: str
     context: str
+    branch: str = Field(description="The pattern of branches that alone see it; empty: any.")
     secret: bool
     updated_at: Time
 

@@ -350,13 +350,14 @@ class Variable(Table):
     project = pw.ForeignKeyField(Project, on_delete="CASCADE")
     name = pw.TextField()
     context = pw.TextField()
+    branch = pw.TextField(default="", constraints=[pw.SQL("DEFAULT ''")])
     value = pw.TextField()
     secret = pw.BooleanField(default=True)
     updated_at = pw.BigIntegerField()
 
     class Meta:
         table_name = "variables"
-        indexes = ((("project", "name", "context"), True),)
+        indexes = ((("project", "name", "context", "branch"), True),)
 
 
 class Provenance(Table):
