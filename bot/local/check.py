@@ -11,20 +11,36 @@ from pathlib import Path
 from bot.builders import configured
 from bot.builders.configuration_keys import NAME
 from bot.builders.plan import Plan
-from bot.builders.tree import FolderTree
+from bot.builders.tree import FolderTree, Tree
+from bot.errors import UserError
 
 # A path that has the commit in it has not been decided yet.
 _BASE = "/<commit>/"
+_BASE_OF_PART = "/<deployment>/"
 
 
 def lines(folder: Path, context: str) -> Iterator[str]:
     """What to print, line by line. Raises `UserError` where the folder cannot be built."""
     tree = tree_of(folder)
-    plan = configured.plan(tree, _BASE, context)
+    names = configured.projects(tree)
+    plans = [_plan_of(tree, context, name, first=name == names[0]) for name in names]
+    plans = plans or [configured.plan(tree, _BASE, context)]
     yield f"{NAME} is valid." if NAME in tree.files else f"There is no {NAME}: all is detected."
-    width = max(len(name) for name, _ in _facts(plan, context))
-    for name, value in _facts(plan, context):
-        yield f"{name:<{width}}  {value}"
+    width = max(len(name) for plan in plans for name, _ in _facts(plan, context))
+    for number, plan in enumerate(plans):
+        if names:
+            yield ""
+            yield f"{'Project':<{width}}  {names[number]}{'' if number else ', the main one'}"
+        for name, value in _facts(plan, context):
+            yield f"{name:<{width}}  {value}"
+
+
+def _plan_of(tree: Tree, context: str, name: str, *, first: bool) -> Plan:
+    """The plan of one of several projects; what is wrong with it names it."""
+    try:
+        return configured.plan(tree, _BASE if first else _BASE_OF_PART, context, part=name)
+    except UserError as error:
+        raise UserError(error.code, f"Project {name}: {error.message}", error.hint) from None
 
 
 def tree_of(folder: Path) -> FolderTree:
@@ -44,8 +60,12 @@ def tree_of(folder: Path) -> FolderTree:
 def _facts(plan: Plan, context: str) -> Iterator[tuple[str, str]]:
     yield "Framework", f"{plan.framework}: {plan.reason}"
     yield "Root", plan.root
+    for note in plan.notes:
+        yield "Workspace", note
     for step in plan.steps:
-        yield step.name.capitalize(), shlex.join(step.argv)
+        folder = plan.folder_of(step)
+        at = "" if folder == plan.root else f" (in {'the top folder' if folder == '.' else folder})"
+        yield f"{step.name.capitalize()}{at}", shlex.join(step.argv)
     if not plan.steps:
         yield "Build", "none: the files are published as they are"
     yield "Output", " or ".join(plan.outputs)
@@ -57,6 +77,10 @@ def _facts(plan: Plan, context: str) -> Iterator[tuple[str, str]]:
         yield "Python", plan.python
     for name, value in sorted(plan.variables.items()):
         yield f"Variable ({context})", f"{name}={value}"
+    if plan.ignored_paths:
+        yield "Ignored files", ", ".join(plan.ignored_paths)
+    if plan.ignore_command:
+        yield "Ignore command", shlex.join(plan.ignore_command)
     yield "Base path", plan.base_path
     yield "Unknown paths", "the index page" if plan.spa else "the 404 page"
     yield "Decided by the file", ", ".join(plan.decided) or "nothing"

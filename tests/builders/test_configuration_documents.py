@@ -108,3 +108,46 @@ def test_check_looks_at_what_a_push_would_bring(tmp_path: Path, ignored: bool) -
     answer = check(tmp_path)
     assert answer.exit_code == (1 if ignored else 0)
     assert ("file `dist/index.html`" in answer.output) is not ignored
+
+
+def test_check_prints_the_plan_of_each_project_and_of_its_workspace(tmp_path: Path) -> None:
+    (tmp_path / "deploystack.toml").write_text(
+        "[[projects]]\nname = 'web'\nroot = 'apps/web'\n"
+        "[[projects]]\nname = 'docs'\nroot = 'docs'\nignore.paths = ['**', '!docs/']\n"
+    )
+    files = {
+        "package.json": '{"workspaces": ["apps/*", "packages/*"]}',
+        "apps/web/package.json": '{"scripts": {"build": "node b"}, "dependencies": {"ui": "*"}}',
+        "packages/ui/package.json": '{"name": "ui", "scripts": {"build": "node b"}}',
+        "docs/index.html": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    answer = check(tmp_path)
+    assert answer.exit_code == 0, answer.output
+    first, web, docs = answer.output.split("\n\n")
+    assert first == "deploystack.toml is valid."
+    rows = [re.split(r"\s{2,}", line, maxsplit=1) for line in web.splitlines()]
+    assert rows[0] == ["Project", "web, the main one"]
+    assert ["Workspace", "npm workspace of 2 packages at the repository's root; installing there"
+            ] in rows  # fmt: skip
+    assert [row for row in rows if row[0].startswith(("Install", "Build"))] == [
+        ["Install (in the top folder)", "npm install --no-audit --no-fund"],
+        ["Build (in packages/ui)", "npm run build"],
+        ["Build", "npm run build"],
+    ]
+    assert docs.startswith("Project")
+    assert "Ignored files                **, !docs/" in docs
+
+
+def test_check_names_the_project_that_cannot_be_built(tmp_path: Path) -> None:
+    (tmp_path / "deploystack.toml").write_text(
+        "[[projects]]\nname = 'web'\n[[projects]]\nname = 'docs'\nroot = 'docs'\n"
+    )
+    (tmp_path / "index.html").touch()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "notes.txt").touch()
+    answer = check(tmp_path)
+    assert answer.exit_code == 1
+    assert "Project docs: There is no index page" in answer.output
