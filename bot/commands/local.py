@@ -134,13 +134,16 @@ def try_(source: str, ref: str, as_json: bool) -> None:
     show_default=True,
     help="Whose environment is shown.",
 )
+@click.option(
+    "--branch", default="", metavar="NAME", help="Whose contexts ([context.PATTERN]) count too."
+)
 @json_option
 @explained
-def check(folder: Path, context: str, as_json: bool) -> None:
+def check(folder: Path, context: str, branch: str, as_json: bool) -> None:
     """Check FOLDER's deploystack.toml, and print how it would be built."""
     from bot.local.check import lines
 
-    found = list(lines(folder, context))
+    found = list(lines(folder, context, branch))
     output.result({"valid": True, "plan": found}, as_json, found)
 
 

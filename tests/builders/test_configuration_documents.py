@@ -84,6 +84,41 @@ def test_check_prints_the_plan_without_building(tmp_path: Path) -> None:
     assert "A=q" in check(tmp_path, "--context", "preview").output
 
 
+def test_check_shows_everything_that_the_file_decides(tmp_path: Path) -> None:
+    (tmp_path / "deploystack.toml").write_text(
+        "[build]\ncommand = 'node make.mjs'\noutput = 'made'\nnetwork = 'install-only'\n"
+        "reuse = false\n[limits]\ntime = 90\nmemory = '1G'\nprocesses = 64\noutput = '200M'\n"
+        "[ignore]\npaths = ['docs/', '*.md']\ncommand = 'test -f quiet'\n"
+        "[context.production.environment]\nA = 'p'\n[context.preview.environment]\nA = 'q'\n"
+        "[context.'release/*'.environment]\nA = 'r'\n"
+    )
+    (tmp_path / "make.mjs").touch()
+    (tmp_path / "package.json").write_text("{}")
+    (tmp_path / "package-lock.json").write_text("{}")
+    answer = check(tmp_path, "--context", "preview", "--branch", "release/2")
+    assert answer.exit_code == 0, answer.output
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in answer.output.splitlines()[1:])
+    assert lines["Network"] == "the install has one, later commands have none"
+    assert lines["Reuse"] == "never: every commit is built"
+    assert lines["Limits"] == "time 90 s, memory 1024 MB, processes 64, output 200 MB"
+    assert lines["Ignored files"] == "docs/, *.md"
+    assert lines["Ignore command"] == "test -f quiet"
+    assert lines["Lockfile"] == "package-lock.json"
+    assert lines["Context"] == "preview, branch release/2: preview, release/* count"
+    assert lines["Other contexts"] == "production (--context, --branch)"
+    assert lines["Variable (preview)"] == "A=r"
+    for key in ("network", "reuse"):
+        assert f"build.{key}" in lines["Decided by the file"]
+    for key in ("limits.time", "ignore.paths", "ignore.command", "context.release/*.environment"):
+        assert key in lines["Decided by the file"]
+    assert "an earlier output serves again" in check(_site(tmp_path)).output
+
+
+def _site(folder: Path) -> Path:
+    (folder / "deploystack.toml").write_text("[build]\ncommand = 'node make.mjs'\n")
+    return folder
+
+
 def test_check_names_the_mistake_and_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "deploystack.toml").write_text("[build]\n\n\n\n\n\noutput = 7\n")
     answer = check(tmp_path)
