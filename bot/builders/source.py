@@ -13,7 +13,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +92,10 @@ class Source:
         path = "" if folder == "." else folder
         return run_git(self.repository, ("rev-parse", f"{self.sha}:{path}")).decode().strip()
 
-    def naming(self, text: str, folder: str) -> list[str]:
-        """The text files below a folder that hold `text`."""
-        arguments = ("grep", "-I", "-l", "-z", "-F", "-e", text, self.sha, "--", folder)
+    def naming(self, texts: Sequence[str], folder: str) -> list[str]:
+        """The text files below a folder that hold one of `texts`."""
+        wanted = [word for text in texts for word in ("-e", text)]
+        arguments = ("grep", "-I", "-l", "-z", "-F", *wanted, self.sha, "--", folder)
         try:
             found = run_git(self.repository, arguments, cancelled=self._cancelled)
         except GitFailed as failure:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,16 +21,13 @@ import msgspec
 
 from bot.builders.job import Job, Origin
 from bot.builders.plan import Plan
+from bot.builders.reads import digests
 from bot.builders.source import Source
 from bot.builders.toolchain import Toolchain
 from bot.builders.tree import Tree
 
 _FORMAT = 1
 _LARGEST = 16 << 20  # bytes of one file that is looked through
-# A step upwards in a path, as scripts and configuration write it.
-_UP = re.compile(rb"(?<![\w.])\.\.(?![\w.])")
-# Of the folders above a project's own: texts for people, and what the plan has in it.
-_UNREAD = (".md", ".txt", "LICENSE", "deploystack.toml")
 
 
 def origin_of(source: Source, plan: Plan, job: Job) -> Origin:
@@ -55,46 +50,12 @@ def fingerprint(source: Source, plan: Plan, job: Job) -> str:
     secret = {name: value.reveal() for name, value in job.variables.secret.items()}
     facts = (
         _FORMAT,
-        _sources(source, plan),
+        digests(source, plan),
         plan,
         sorted({**job.variables.plain, **secret}.items()),
         (job.project, job.environment, job.ref, job.trusted),
     )
     return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
-
-
-def _sources(source: Source, plan: Plan) -> tuple[str, ...]:
-    """Digests of all that a build reads of the repository.
-
-    That is the project's folder, and what programs look for in the folders above it (such as
-    `tsconfig.json`), unless something leads further out: then it is everything.
-    """
-    if plan.root == "." or _leads_out(source, plan):
-        return (source.tree_id(),)
-    above = {""}
-    folder = posixpath.dirname(plan.root)
-    while folder:
-        above.add(folder)
-        folder = posixpath.dirname(folder)
-    beside = (
-        f"{path} {blob.object_id}"
-        for path, blob in source.tree.files.items()
-        if posixpath.dirname(path) in above and not path.endswith(_UNREAD)
-    )
-    return (source.tree_id(plan.root), *sorted(beside))
-
-
-def _leads_out(source: Source, plan: Plan) -> bool:
-    """Whether anything in the project's folder may read what lies outside of it."""
-    prefix = f"{plan.root}/"
-    tree = source.tree
-    if plan.workspace or tree.submodules or any(link.startswith(prefix) for link in tree.links):
-        return True
-    for path in source.naming("..", plan.root):
-        depth = path.removeprefix(prefix).count("/")
-        if any(len(_UP.findall(line)) > depth for line in tree.read(path).splitlines()):
-            return True
-    return False
 
 
 def tools_of(toolchain: Toolchain, plan: Plan) -> str:
