@@ -27,7 +27,7 @@ RETENTION_WORDS = (
     ("failed_days", "Days for builds that led to nothing"),
 )
 _LONGEST = 36_500  # days
-_SWITCHES = ("build_on_visit",)
+_SWITCHES = ("build_on_visit", "toolbar")
 
 
 class Actions:

@@ -288,6 +288,22 @@ def test_building_on_visits_is_turned_on_and_off(desk: Desk, two: tuple[str, str
         assert bool(Project.get_by_id(1).build_on_visit) is bool(on)
 
 
+def test_a_toolbar_is_turned_on_and_front_servers_serve_its_pages_no_more(
+    desk: Desk, two: tuple[str, str]
+) -> None:
+    desk.store.lay_out(desk.store.manifest(two[0]))
+    direct = desk.store._root / "direct" / two[0]
+    assert direct.is_symlink()
+    desk.sign_in()
+    assert desk.post("/projects/1/switch", {"name": "toolbar", "on": "yes"}).status_code == 303
+    assert Project.get_by_id(1).toolbar
+    assert not direct.is_symlink()
+    assert desk.exposed == []
+    desk.post("/projects/1/switch", {"name": "toolbar", "on": ""})
+    assert not Project.get_by_id(1).toolbar
+    assert desk.exposed == [1]
+
+
 def test_domains_are_claimed_shown_with_their_records_and_taken_away(
     desk: Desk, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bot.models import access
+from bot.models import access, deployments, projects
 from bot.models.access import AccessKind
 from bot.models.database import Database
 from bot.serve.front import CARRIED
@@ -300,6 +300,25 @@ def test_protection_is_the_bots_whoever_sends(
     assert answer.body == LARGE["photo.bin"]
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert "Cookie" in answer.headers["Vary"]
+
+
+def test_pages_with_a_toolbar_are_the_bots_and_all_else_too(
+    front: Host, deployer: Deployer, database: Database, store: DiskStore
+) -> None:
+    """What `Control.switch` does: front servers know nothing of toolbars."""
+    with database.write():
+        projects.switch(deployer.project().id, "toolbar", True)
+    for deployment_id in deployments.live(deployer.project().id):
+        store.hide(deployment_id)
+    script = f'<script src="{BASE}.well-known/deploystack/toolbar.js"></script>'
+    wait_until(lambda: script in front.visit(BASE, Sec_Fetch_Dest="document").text)
+    page = front.visit(BASE, Sec_Fetch_Dest="document")
+    assert page.text == f"home{script}"
+    assert page.headers["Content-Length"] == str(len(page.body))
+    assert front.get(BASE, Sec_Fetch_Dest="empty").text == "home"
+    asked = front.get(f"{BASE}.well-known/deploystack/toolbar.js")
+    assert (asked.status, "const facts = {" in asked.text) == (200, True)
+    assert front.get(f"{BASE}assets/app-B7cD9x2k.js").text == SCRIPT
 
 
 def test_nobody_reaches_the_store_by_himself(front: Host, store: DiskStore) -> None:
