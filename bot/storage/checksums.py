@@ -52,6 +52,8 @@ def _parsed(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _line(path: str, value: str) -> str:
+    if path.isprintable() and "\\" not in path:
+        return f"{value}  {path}\n"
     shown = re.sub(r"[\\\n\r]", lambda match: _ESCAPED[match.group()], path)
     mark = "\\" if shown != path else ""
     return f"{mark}{value}  {shown}\n"

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bot.storage import disk_sweep, front
+from bot.storage.confirmed import Confirmed
 from bot.storage.manifest import SUFFIXES, Manifest, decode, encode
 from bot.storage.store import Content, NotPublished, StoreFault
 
@@ -31,6 +32,8 @@ _IN_MEMORY = 1 << 20
 _FEW = 64
 # Systems write contents back after half a minute (vm.dirty_expire_centisecs) at the latest.
 _YOUNG = 300.0  # seconds
+# What was seen is looked at again after this long, so that it counts as relied on.
+_SEEN_FOR = 900.0  # seconds
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,12 +48,14 @@ class DiskStore:
         self._unflushed: set[str] = set()
         # When all that there was, was flushed last. Seconds since 1970.
         self._all_flushed = 0.0
+        self._seen = Confirmed()
         self._lock = threading.Lock()
         with _faults("cannot be used"):
             for name in ("objects", "manifests", "sites", "direct", "incoming"):
                 (root / name).mkdir(parents=True, exist_ok=True)
             for number in range(256):
                 (root / "objects" / f"{number:02x}").mkdir(exist_ok=True)
+            disk_sweep.begin(root)
 
     def path(self, digest: str) -> Path:
         """Where the content with this digest lies, if it is there."""
@@ -104,13 +109,12 @@ class DiskStore:
             about = os.stat(self._object(digest))
         except FileNotFoundError:
             return None
-        if about.st_ctime > max(self._all_flushed, time.time() - _YOUNG):
-            # Another process may have stored it a moment ago.
-            self._note(digest)
+        self._notice(digest, about)
         return about.st_size
 
     def missing(self, digests: Collection[str]) -> list[str]:
-        return [digest for digest in digests if self.size(digest) is None]
+        with _faults("cannot be asked"):
+            return self._look(digests)
 
     def flush(self, digests: Collection[str]) -> None:
         with _faults("cannot be flushed"):
@@ -190,11 +194,31 @@ class DiskStore:
 
     def _assure(self, manifest: Manifest) -> None:
         """Nothing is published that cannot be served; while it is looked at, nobody sweeps."""
-        for digest in set(manifest.digests()):
+        for digest in self._look(set(manifest.digests())):
+            raise StoreFault(f"The content {digest} is not in the store any more.")
+
+    def _look(self, digests: Collection[str]) -> list[str]:
+        """Those that are not there. Of what was seen a moment ago the disk is not asked:
+        a sweep by any process ends an epoch, and so does time."""
+        epoch = disk_sweep.epoch(self._root)
+        if epoch:
+            epoch += f".{time.monotonic() // _SEEN_FOR}"
+        found = []
+        for digest in self._seen.unsure(digests, epoch):
             try:
-                os.stat(self._object(digest))
+                about = os.stat(self._object(digest))
+                self._use(digest, about)
             except FileNotFoundError:
-                raise StoreFault(f"The content {digest} is not in the store any more.") from None
+                found.append(digest)
+            else:
+                self._notice(digest, about)
+                self._seen.add(digest, about.st_size, epoch)
+        return found
+
+    def _notice(self, digest: str, about: os.stat_result) -> None:
+        """Another process may have stored it a moment ago."""
+        if about.st_ctime > max(self._all_flushed, time.time() - _YOUNG):
+            self._note(digest)
 
     def _use(self, digest: str, about: os.stat_result) -> None:
         """Keep a content from being swept, though nothing may refer to it yet."""

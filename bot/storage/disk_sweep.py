@@ -19,6 +19,7 @@ from bot.storage.store import Content
 
 # A content that is relied on again is noted as used once in so many seconds.
 OLD = 3600.0
+_LOCK = "publishing.lock"  # what it says is the epoch
 _LEFT = 86_400.0  # seconds after which a draft is nobody's any more
 
 
@@ -32,8 +33,22 @@ def publishing(root: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def sweeping(root: Path) -> Iterator[None]:
     """While nobody publishes."""
-    with _locked(root, fcntl.LOCK_EX):
+    with _locked(root, fcntl.LOCK_EX) as descriptor:
+        # Nothing lasts while things are deleted, nor after a sweep that was killed.
+        os.ftruncate(descriptor, 0)
         yield
+        os.pwrite(descriptor, _new_epoch(), 0)
+
+
+def begin(root: Path) -> None:
+    """Begin the first epoch of a new folder."""
+    with contextlib.suppress(FileExistsError), (root / _LOCK).open("xb") as file:
+        file.write(_new_epoch())
+
+
+def epoch(root: Path) -> str:
+    """What is there now is there for as long as this stays the same; empty: for no time."""
+    return (root / _LOCK).read_text()
 
 
 def deployments(root: Path) -> Iterator[tuple[str, str, float]]:
@@ -83,11 +98,15 @@ def tidy(root: Path) -> None:
                 os.unlink(found)
 
 
+def _new_epoch() -> bytes:
+    return os.urandom(8).hex().encode()
+
+
 @contextlib.contextmanager
-def _locked(root: Path, kind: int) -> Iterator[None]:
-    descriptor = os.open(root / "publishing.lock", os.O_RDWR | os.O_CREAT, 0o600)
+def _locked(root: Path, kind: int) -> Iterator[int]:
+    descriptor = os.open(root / _LOCK, os.O_RDWR)
     try:
         fcntl.flock(descriptor, kind)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

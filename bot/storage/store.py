@@ -73,12 +73,12 @@ class Store(Protocol):
         """The size of a content in bytes; `None`: it is not there."""
 
     def missing(self, digests: Collection[str]) -> list[str]:
-        """Those whose contents are not there, in their order."""
+        """Those whose contents are not there, in their order; the others stay for a while."""
 
     def flush(self, digests: Collection[str]) -> None:
         """Make these contents durable, whichever process stored them, and stay for a while.
 
-        Those that this process did not store must have been asked for by `size` before.
+        Those that this process did not store must have been asked for before.
         """
 
     def publish(self, manifest: Manifest) -> None:

@@ -7,6 +7,8 @@ queued for a worker. A refused upload leaves nothing behind.
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from bot.builders import configured, output
 from bot.builders.tree import FolderTree, Tree
 from bot.errors import SystemFault, UserError
-from bot.events import Bus, DeploymentCreated
+from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
 from bot.models import audit, deployments, uploads
 from bot.models.database import Database
 from bot.models.ids import new_id
@@ -29,7 +31,7 @@ from bot.uploads.receive import Received
 from bot.uploads.remote import checked_ref, parse_remote, resolve
 from bot.uploads.sources import FilesSource, RemoteSource, Sources
 
-_LOOK = 0.004  # seconds
+_LOOK = 0.001  # seconds; it is about as long as a transaction takes to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,10 @@ class Uploads:
         self._wake = wake
         self._build_now = build_now
         self._publishers = futures.ThreadPoolExecutor(settings.WEB_THREADS, "publish uploads")
+        # Builds that somebody waits for, and whether they are about to end.
+        self._ending: dict[str, threading.Event] = {}
+        bus.subscribe(BuildCompleted, lambda event: self._ends(event.build_id))
+        bus.subscribe(BuildFailed, lambda event: self._ends(event.build_id))
         self.sources = Sources(settings, store)
 
     def settle(self) -> None:
@@ -190,7 +196,8 @@ class Uploads:
     ) -> Taken:
         """Record a deployment whose source is kept, and bring it on its way."""
         try:
-            with self._database.write():
+            # What is not to be built is promised by the end of its build alone.
+            with self._database.write(durable=builds):
                 # Again: somebody else may have made a project of this name meanwhile.
                 authorise(name)
                 project = uploads.project_for(name, options.user_id)
@@ -219,14 +226,23 @@ class Uploads:
         What only makes the page faster (compressed variants, trees for front servers)
         nobody needs to wait for.
         """
-        publishing = self._publishers.submit(self._build_now, build_id)
-        while True:
-            done, _ = futures.wait([publishing], timeout=_LOOK)
-            if done:
+        ending = self._ending[build_id] = threading.Event()
+        try:
+            publishing = self._publishers.submit(self._build_now, build_id)
+            publishing.add_done_callback(lambda _done: ending.set())
+            ending.wait()
+        finally:
+            del self._ending[build_id]
+        # Whoever says that a build ends says so within the transaction that ends it.
+        while deployments.build_status(build_id) not in ENDED:
+            if publishing.done():
                 publishing.result()
                 return
-            if deployments.build_status(build_id) in ENDED:
-                return
+            time.sleep(_LOOK)
+
+    def _ends(self, build_id: str) -> None:
+        if (waited_for := self._ending.get(build_id)) is not None:
+            waited_for.set()
 
     def _outcome(self, deployment_id: str, build_id: str, *, builds: bool) -> Taken:
         build = deployments.find_build(build_id)

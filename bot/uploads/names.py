@@ -77,10 +77,13 @@ class Register:
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {"": ""}
+        self._taken = {""}  # folders, as they are written
 
     def add_file(self, path: str) -> None:
         """Take a name for a file (or link); raises `UserError`."""
-        self.add_folder(path.rpartition("/")[0])
+        folder = path.rpartition("/")[0]
+        if folder not in self._taken:
+            self.add_folder(folder)
         key = _key(path)
         if key in self._folders or key in self._files:
             raise _clash(path, self._files.get(key) or self._folders[key])
@@ -88,6 +91,7 @@ class Register:
 
     def add_folder(self, path: str) -> None:
         """Take a name, and all names above it, for folders; the same one again is no matter."""
+        self._taken.add(path)
         while path:
             key = _key(path)
             if key in self._files:

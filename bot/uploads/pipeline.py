@@ -102,7 +102,7 @@ class UploadPipeline:
         job: Job,
         control: Control,
         started: float,
-        digest: str,
+        list_digest: str,
     ) -> Built:
         """Publish what lies in the store, unread but for what detection looked at."""
         control.framework(plan.framework)
@@ -113,13 +113,15 @@ class UploadPipeline:
         prefix = "" if folder == "." else f"{folder}/"
         checked = output.Checked(self._limits)
         self._store.expect(job.previous)
-        if self._store.missing(dict.fromkeys(tree.digests.values())):
+        known = publish.entries_of(self._store, job.previous)
+        published = {entry.digest for entry in known.values()}
+        new = [found for found in dict.fromkeys(tree.digests.values()) if found not in published]
+        if self._store.missing(new):
             raise UserError(
                 "source-gone", "What was uploaded is no longer kept.", "Upload it again."
             )
-        known = publish.entries_of(self._store, job.previous)
         gate = LeakGate({**own_secrets(self._settings), **job.variables.secret})
-        looked_at = {entry.digest for entry in known.values()}
+        looked_at = published
         files: dict[str, Entry] = {}
         for path, digest in tree.digests.items():
             inner = path[len(prefix) :]
@@ -148,7 +150,7 @@ class UploadPipeline:
             framework=plan.framework,
             stages=stages,
             plan=plan,
-            origin=Origin(upload=digest),
+            origin=Origin(upload=list_digest),
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.storage.disk import DiskStore
 from bot.storage.manifest import Entry, Manifest
-from bot.storage.store import StoreFault
+from bot.storage.store import Content, StoreFault
 
 
 @pytest.fixture
@@ -83,3 +83,60 @@ def test_more_new_contents_than_are_flushed_one_by_one_are_published_too(
     files = {f"{n}.txt": Entry(*store.put_bytes([b"%d" % n]), "text/plain") for n in range(200)}
     store.publish(Manifest(deployment="dpl_1", files=files))
     assert len(store.manifest("dpl_1").files) == 200
+
+
+def test_what_was_seen_is_not_asked_of_the_disk_again(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, size = store.put_bytes([b"<h1>"])
+    manifest = Manifest(deployment="dpl_1", files={"index.html": Entry(digest, size, "text/html")})
+    assert store.missing([digest]) == []
+    store.flush([digest])
+    asked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **how: asked.append(path) or stat(path, **how))
+    assert store.missing([digest]) == []
+    store.publish(manifest)
+    assert [path for path in asked if str(path).endswith(digest[2:])] == []
+
+
+def test_after_a_sweep_by_another_process_the_disk_is_asked_again(
+    store: DiskStore, tmp_path: Path
+) -> None:
+    other = DiskStore(tmp_path / "artifacts")
+    digest, size = store.put_bytes([b"<h1>"])
+    assert store.missing([digest]) == []
+    with other.sweeping() as remove:
+        assert store.missing([digest]) == []
+        remove([Content(digest, size, 0.0)])
+        assert store.missing([digest]) == [digest]
+    assert store.missing([digest]) == [digest]
+    gone = Manifest(deployment="dpl_1", files={"index.html": Entry(digest, size, "text/html")})
+    with pytest.raises(StoreFault):
+        store.publish(gone)
+
+
+def test_a_sweep_that_was_killed_leaves_nothing_to_be_believed(
+    store: DiskStore, tmp_path: Path
+) -> None:
+    digest, _ = store.put_bytes([b"<h1>"])
+    killed = store.sweeping()
+    killed.__enter__()
+    assert store.missing([digest]) == []
+    store.path(digest).unlink()
+    del killed
+    assert store.missing([digest]) == [digest]
+
+
+def test_laying_out_a_site_makes_no_content_wait_for_the_disk_again(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {f"{number}.txt": store.put_bytes([str(number).encode()]) for number in range(80)}
+    files = {name: Entry(digest, size, "text/plain") for name, (digest, size) in entries.items()}
+    store.publish(Manifest(deployment="dpl_1", files=files))
+    store.lay_out(Manifest(deployment="dpl_1", files=files))
+    flushed: list[None] = []
+    monkeypatch.setattr(store, "_flush_all", lambda: flushed.append(None))
+    assert store.missing([entry.digest for entry in files.values()]) == []
+    store.publish(Manifest(deployment="dpl_2", files=files))
+    assert flushed == []

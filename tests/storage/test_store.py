@@ -77,11 +77,12 @@ def test_a_chunk_that_fails_leaves_nothing_behind(store: Store, tmp_path: Path) 
         yield LARGE
         raise RuntimeError("the source broke")
 
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(RuntimeError, match="the source broke"):
         store.put_bytes(failing())
     with pytest.raises(FileNotFoundError):
         store.open(sha256(LARGE))
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_file_with_another_name_cannot_be_changed_through_it(
