@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from bot.models import provenance
 from bot.models.tables import Deployment
+from bot.storage import checksums
 from tests.api.conftest import Running
 from tests.api.test_deploy import PROJECT, SITE, left_behind, published
 from tests.uploads.archives import PAGE
@@ -49,6 +53,15 @@ def test_only_what_changed_is_sent_a_second_time(api: Running) -> None:
     assert second.json["deployment_id"] != first.json["deployment_id"]
     assert published(api, second) == files
     assert left_behind(api) == []
+
+
+def test_the_list_that_was_sent_is_what_is_signed(api: Running) -> None:
+    answer, _ = deploy(api, SITE)
+    envelope = json.loads(provenance.of_deployment(answer.json["deployment_id"]))
+    made = json.loads(base64.b64decode(envelope["payload"]))
+    (source,) = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    listed = checksums.checksums(manifest(SITE))
+    assert source["digest"]["sha256"] == checksums.digest(listed)
 
 
 def test_what_is_missing_can_be_asked_for_first(api: Running) -> None:
