@@ -140,7 +140,7 @@ class Retention:
 
     @staticmethod
     def last() -> Completed | None:
-        """When it was run last, and what came of it (`Report.figures`)."""
+        """When it was run last, what came of it (`Report.figures`), and of all runs together."""
         return chores.last(_CHORE)
 
     def _in_turn(self, every: int = 0) -> Report | None:
@@ -148,14 +148,19 @@ class Retention:
         holder = uuid.uuid4().hex
         if not chores.take(_CHORE, holder, every):
             return None
-        result: dict[str, object] = {"problem": "It was interrupted."}
+        totals = _totals()
+        result: dict[str, object] = {}
         try:
             with _renewing(holder):
                 report = self._run()
-            result = dict(report.figures())
+            result = {
+                **report.figures(),
+                "deployments_total": totals["deployments_total"] + len(report.removed),
+                "bytes_total": totals["bytes_total"] + report.collected.size,
+            }
             return report
         except Exception as error:
-            result = {"problem": str(error) or type(error).__name__}
+            result = {**totals, "problem": str(error) or type(error).__name__}
             raise
         finally:
             chores.complete(_CHORE, holder, result)
@@ -281,6 +286,13 @@ def _renewing(holder: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _totals() -> dict[str, int]:
+    """What all runs so far have taken away together."""
+    before = chores.last(_CHORE)
+    known = before.result if before is not None else {}
+    return {name: int(known.get(name, 0)) for name in ("deployments_total", "bytes_total")}
 
 
 def _say(report: Report) -> None:

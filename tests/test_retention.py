@@ -219,12 +219,16 @@ def test_only_one_of_many_runs_it_and_no_more_often_than_wanted(bot: Bot) -> Non
 def test_a_run_that_fails_says_why_and_lets_the_next_one_begin(
     bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bot.live(SHAS[0], b"old", days_old=11)
+    bot.retention.run()
     monkeypatch.setattr(bot.store, "contents", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bot.retention.run()
     completed = bot.retention.last()
     assert completed is not None
-    assert completed.result == {"problem": "division by zero"}
+    assert completed.result == {
+        "problem": "division by zero", "deployments_total": 1, "bytes_total": 3,
+    }  # fmt: skip
     monkeypatch.undo()
     assert bot.retention.run().removed == ()
 

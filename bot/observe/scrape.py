@@ -15,7 +15,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -73,7 +73,7 @@ class _Now(Collector):
         self._stored = 0
         self._stored_due = 0.0
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         time_now = now()
         waiting = GaugeMetricFamily(
             "deploystack_queue_builds", "Builds that wait.", labels=["environment"]
@@ -121,19 +121,23 @@ class _Now(Collector):
         return self._stored
 
 
-def _retention(time: int) -> Iterator[GaugeMetricFamily]:
+def _retention(time: int) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
     """What the last run of retention came to; nothing before the first."""
     last = chores.last("retention")
     if last is None:
         return
     yield _gauge("retention_age_seconds", "Since the last run.", (time - last.at) / 1000)
+    for name, text in (
+        ("retention_deployments_total", "Deployments that all runs took away."),
+        ("retention_freed_bytes_total", "Bytes that all runs freed."),
+    ):
+        figure = name.removeprefix("retention_").removeprefix("freed_")
+        yield CounterMetricFamily(f"deploystack_{name}", text, value=last.result.get(figure, 0))
     failed = "problem" in last.result
     yield _gauge("retention_failed", "Whether the last run failed.", failed)
     if failed:
         return
     for name, figure, text in (
-        ("retention_deployments", "deployments", "Deployments that the last run took away."),
-        ("retention_freed_bytes", "bytes", "Bytes that the last run freed."),
         ("storage_held_bytes", "held", "What all deployments hold, each content once."),
         ("storage_budget_bytes", "budget", "STORAGE_BUDGET; 0: none."),
         ("storage_over_budget_bytes", "over", "By how much the budget cannot be met."),

@@ -94,7 +94,7 @@ def test_processes_are_counted_together_and_the_database_is_asked(
 ) -> None:
     chores.take("retention", "a worker")
     figures = dict.fromkeys(("deployments", "bytes", "held", "budget"), 1)
-    chores.complete("retention", "a worker", figures | {"over": 5})
+    chores.complete("retention", "a worker", figures | {"over": 5, "bytes_total": 9})
     run = [sys.executable, "-c", PROCESS, str(settings.DATA_DIR), ended_build]
     subprocess.run(run, check=True, timeout=60)
     with subprocess.Popen([*run, "serve"], stdout=subprocess.PIPE, text=True) as server:
@@ -121,6 +121,7 @@ def test_processes_are_counted_together_and_the_database_is_asked(
     assert found['deploystack_projects{state="active"}'] == "1.0"
     assert found["deploystack_storage_over_budget_bytes"] == "5.0"
     assert found["deploystack_retention_failed"] == "0.0"
+    assert found["deploystack_retention_freed_bytes_total"] == "9.0"
     assert "octo" not in text, "no project is a label"
     promtool = require_program("promtool")
     subprocess.run([promtool, "check", "metrics"], input=text, text=True, check=True, timeout=60)

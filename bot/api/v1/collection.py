@@ -77,6 +77,8 @@ class LastCollection(Figures):
     at: Time | None = Field(description="Empty: there was none yet.")
     deployments: int = Field(0, description="How many went.")
     problem: str = Field("", description="Why it failed, if it did.")
+    deployments_total: int = Field(0, description="How many all runs together took away.")
+    bytes_total: int = Field(0, description="What all runs together freed.")
 
 
 class OneCollection(BaseModel):
