@@ -43,7 +43,7 @@ FRAMEWORK_CACHES = (
     "node_modules/.vite",
 )
 # What Turborepo and Nx keep, relative to the workspace's root.
-_WORKSPACE_CACHES = (".nx/cache", ".turbo", "node_modules/.cache")
+_WORKSPACE_CACHES = (".nx", ".turbo", "node_modules/.cache")
 # `prefer-offline` is not among them: npm would fail on a version that was published
 # since it last asked. https://docs.npmjs.com/cli/using-npm/config , https://pnpm.io/settings ,
 # https://yarnpkg.com/configuration/yarnrc , https://classic.yarnpkg.com/docs/envvars ,

@@ -204,3 +204,33 @@ def test_a_member_is_installed_at_the_root_and_built_behind_what_it_needs(
     # The member's own install script may read any source: it runs all the same.
     assert b"ran" in site.log.output
     assert second.stages[Stage.INSTALL] < 10
+
+
+def test_turborepo_builds_what_a_project_needs_and_remembers_it(place: Path) -> None:
+    files = workspace("npm")
+    files.pop("package-lock.json")
+    root = json.loads(files["package.json"]) | {
+        "devDependencies": {"turbo": "2.6.1"},
+        "packageManager": "npm@10.0.0",
+    }
+    web = json.loads(files["apps/web/package.json"])
+    web["scripts"]["words"] = "node -e \"require('fs').writeFileSync('words.txt', 'x')\""
+    tasks = {
+        "build": {"dependsOn": ["^build", "words"], "outputs": ["made.js"]},
+        "words": {"outputs": ["words.txt"]},
+    }
+    files |= {
+        "package.json": json.dumps(root),
+        "apps/web/package.json": json.dumps(web),
+        "apps/web/build.js": f"require('fs').readFileSync('words.txt');{_BUILD}",
+        "turbo.json": json.dumps({"tasks": tasks}),
+    }
+    site = Site(load({"DATA_DIR": str(place / "turbo"), "BUILD_TIMEOUT": "120"}, dotenv=None))
+    first = site.deploy(files)
+    assert site.content(first, "index.html") == "ui with 6.0.0, web with 7.0.0"
+    assert "Built first by Turborepo: @o/ui" in site.log.lines
+    assert b"@o/ui:build: cache miss" in site.log.output
+    site.log.output = b""
+    second = site.deploy({"apps/web/more.txt": "x"}, deployment="dpl_2", previous="dpl_1")
+    assert site.content(second, "index.html") == site.content(first, "index.html")
+    assert b"@o/ui:build: cache hit" in site.log.output
