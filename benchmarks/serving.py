@@ -71,7 +71,7 @@ http://127.0.0.1:{port} {{
 root * {root}
 file_server
 }}"""
-NGINX = """daemon off; {user} pid {folder}/pid; error_log {folder}/error.log crit;
+NGINX = """daemon off; pcre_jit on; {user} pid {folder}/pid; error_log {folder}/error.log crit;
 worker_processes 2;
 events {{ worker_connections 1024; }}
 http {{ access_log off; {temporary} {inside} }}"""
@@ -116,9 +116,13 @@ def nginx(folder: Path, inside: str) -> list[str]:
 def our_nginx(data: Path, port: int, bot: int) -> str:
     deploy = ROOT / "deploy"
     text = (deploy / "nginx.conf").read_text()
+    artifacts = ("/var/lib/deploystack/artifacts", str(data / "artifacts"))
+    store = data / "nginx_store.conf"
+    store.write_text((deploy / "nginx_store.conf").read_text().replace(*artifacts))
+    text = text.replace("/etc/nginx/deploystack_store.conf", str(store))
     for name in ("files", "proxy"):
         text = text.replace(f"/etc/nginx/deploystack_{name}", str(deploy / f"nginx_{name}"))
-    text = text.replace("/var/lib/deploystack/artifacts", str(data / "artifacts"))
+    text = text.replace(*artifacts)
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{bot}")
     text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
     return f"keepalive_requests 1000000; {text}"
