@@ -9,14 +9,14 @@
     * { box-sizing: border-box; }
     section { --paper: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --link: #0969da;
       font: 13px/1.5 system-ui, sans-serif; color: var(--ink); text-align: left;
-      display: flex; flex-direction: column; align-items: flex-end; gap: 8px; }
+      display: flex; flex-direction: column-reverse; align-items: flex-end; gap: 8px; }
     @media (prefers-color-scheme: dark) { section { --paper: #161b22; --ink: #e6edf3;
       --soft: #9198a1; --line: #3d444d; --link: #58a6ff; } }
     button, a { font: inherit; }
     button { color: inherit; background: var(--paper); border: 1px solid var(--line);
       border-radius: 6px; padding: 4px 10px; cursor: pointer; }
     button:hover { border-color: var(--soft); }
-    .pill { border-radius: 16px; padding: 4px 12px; max-width: calc(100vw - 24px);
+    .pill { border-radius: 16px; padding: 4px 12px; max-width: min(300px, calc(100vw - 24px));
       overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
       box-shadow: 0 1px 4px rgb(0 0 0 / .25); }
     .panel { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
@@ -78,7 +78,7 @@
     pill.addEventListener("click", () => toggle(panel.hidden));
     copier.addEventListener("click", () => copy(said));
     hider.addEventListener("click", () => host.remove());
-    const section = make("section", {}, panel, pill);
+    const section = make("section", {}, pill, panel); // the way in comes first, and is shown below
     section.setAttribute("aria-label", "DeployStack preview");
     section.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || panel.hidden) return;

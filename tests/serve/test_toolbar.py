@@ -277,20 +277,22 @@ def browser() -> Iterator[BrowserContext]:
         started = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        yield started.new_context(viewport={"width": 390, "height": 600})
+        permissions = ["clipboard-read", "clipboard-write"]
+        yield started.new_context(viewport={"width": 390, "height": 600}, permissions=permissions)
         started.close()
 
 
 @pytest.mark.parametrize("path", ["", "strict"])
 def test_in_a_browser_it_opens_by_keyboard_and_the_page_cannot_look_in(
-    host: Host, deployment: str, browser: BrowserContext, path: str
+    host: Host, deployer: Deployer, deployment: str, browser: BrowserContext, path: str
 ) -> None:
+    deployer.build(deployment, BuildStatus.READY)
     page = browser.new_page()
     problems: list[str] = []
     asked: list[str] = []
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{host.port}{BASE}{path}")
+    page.goto(f"http://127.0.0.1:{host.port}{BASE}{path}?q=1#here")
     page.wait_for_selector("deploystack-toolbar", state="attached")
     assert page.evaluate("document.querySelector('deploystack-toolbar').shadowRoot") is None
     assert page.evaluate("document.querySelectorAll('script').length") == 0
@@ -301,7 +303,8 @@ def test_in_a_browser_it_opens_by_keyboard_and_the_page_cannot_look_in(
         return {
             node["name"]["value"]: node["role"]["value"]
             for node in nodes
-            if node.get("name", {}).get("value") and "Text" not in node["role"]["value"]
+            if node.get("name", {}).get("value")
+            and node["role"]["value"] not in {"InlineTextBox", "StaticText"}
         }
 
     assert named()[f"main · {SHA[:7]}"] == "button"
@@ -310,6 +313,12 @@ def test_in_a_browser_it_opens_by_keyboard_and_the_page_cannot_look_in(
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert (named()["Copy link"], named()["Dashboard"]) == ("button", "link")
+    for _ in ("the build", "the dashboard", "the button"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    wait_until(lambda: "Copied" in str(tree.send("Accessibility.getFullAXTree")))
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"http://localhost:8000{BASE}{path}?q=1#here"
     page.keyboard.press("Escape")
     assert "Copy link" not in named()
     origin = f"http://127.0.0.1:{host.port}"
