@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from bot import part_builds
 from bot.build_input import job_of
@@ -31,6 +31,7 @@ from bot.models import (
 from bot.models.ids import now
 from bot.models.status import BuildStatus
 from bot.models.tables import Build, Deployment
+from bot.patience import insist
 from bot.project_name import key_of
 from bot.serve.rules import rules_of
 from bot.statement import statement
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from bot.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _STATUS_OF_STAGE = {
     Stage.FETCH: BuildStatus.CLONING,
@@ -121,14 +124,22 @@ class Attempt:
         status = _STATUS_OF_STAGE[stage]
         if status is self._status:
             return
-        with self._database.write(durable=False):
-            if not builds.advance(self._build.id, self._build.worker, status):
-                raise Stopped
+        held = (self._build.id, self._build.worker)
+        if not self._write(lambda: builds.advance(*held, status), durable=False):
+            raise Stopped
         self._status = status
 
     def _describe(self, framework: str) -> None:
-        with self._database.write(durable=False):
-            builds.describe(self._build.id, framework)
+        self._write(lambda: builds.describe(self._build.id, framework), durable=False)
+
+    def _write(self, work: Callable[[], T], *, durable: bool = True) -> T:
+        """One transaction, for which a database that is being restarted is waited for."""
+
+        def write() -> T:
+            with self._database.write(durable=durable):
+                return work()
+
+        return insist(write, self._worker.stopping)
 
     def _request_parts(self, names: Sequence[str]) -> None:
         """The repository's other projects are built of the same commit, each by itself."""
@@ -136,7 +147,10 @@ class Attempt:
         if not self._deployment.sha:
             self._log.say("Of an upload the first project alone is built")
             return
-        asked = part_builds.request(self._database, worker.bus, self._build, names)
+        asked = insist(
+            lambda: part_builds.request(self._database, worker.bus, self._build, names),
+            worker.stopping,
+        )
         if asked is None:
             raise Stopped
         for name, one in zip(names, asked, strict=True):
@@ -170,24 +184,32 @@ class Attempt:
         for warning in of_rules:
             self._log.say(f"Warning: {warning}")
         self._log.say(f"Live at {worker.settings.deployment_url(self._key)}")
+        signed = self._signed(built, stages)
+        self._share_log()
+        warnings = (*of_rules, *built.warnings)
+        if self._write(lambda: self._record(built, stages, signed, warnings)):
+            # Visible already: front servers that read files themselves get theirs now.
+            self._lay_out(built.manifest)
+
+    def _record(
+        self, built: Built, stages: Mapping[Stage, float], signed: str, warnings: Sequence[str]
+    ) -> bool:
+        """That the deployment is live, and all that follows; `False`: others have the build."""
+        worker = self._worker
         files = (
             (path, entry.size, entry.media_type, entry.digest)
             for path, entry in built.manifest.files.items()
         )
-        signed = self._signed(built, stages)
-        self._share_log()
-        with self._database.write():
-            if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
-                return
-            worker.list_key()
-            provenance.remember(self._deployment.id, signed)
-            builds.warn(self._build.id, (*of_rules, *built.warnings))
-            if (origin := built.origin) is not None:
-                outputs.remember(self._deployment.id, origin.fingerprint, origin.tools)
-            projects.point_aliases(self._deployment.id)
-            worker.bus.publish(BuildCompleted(self._deployment.id, self._build.id))
-        # Visible already: front servers that read files themselves get theirs a moment later.
-        self._lay_out(built.manifest)
+        if not builds.succeed(self._build.id, self._build.worker, _named(stages), files):
+            return False
+        worker.list_key()
+        provenance.remember(self._deployment.id, signed)
+        builds.warn(self._build.id, warnings)
+        if (origin := built.origin) is not None:
+            outputs.remember(self._deployment.id, origin.fingerprint, origin.tools)
+        projects.point_aliases(self._deployment.id)
+        worker.bus.publish(BuildCompleted(self._deployment.id, self._build.id))
+        return True
 
     def _signed(self, built: Built, stages: Mapping[Stage, float]) -> str:
         """The deployment's provenance. Nothing may be said in the log afterwards."""
@@ -222,18 +244,22 @@ class Attempt:
     def _stop(self) -> None:
         self._share_log()
         if self._worker.stopping.is_set():
-            with self._database.write():
-                builds.hand_back(self._build.id, self._build.worker, uncounted=True)
+            held = (self._build.id, self._build.worker)
+            self._write(lambda: builds.hand_back(*held, uncounted=True))
             self._worker.requeue(self._build.id, 0)
 
     def _ignore(self, reason: str) -> None:
         """No failure: its branch keeps the page that it has."""
         self._log.say(f"{reason[0].upper()}{reason[1:]}. The page stays as it is.")
         self._share_log()
-        held = (self._build.id, self._build.worker)
-        with self._database.write():
-            if builds.ignore(*held, reason, self._seconds()):
+        self._end_without_page(lambda held: builds.ignore(*held, reason, self._seconds()))
+
+    def _end_without_page(self, end: Callable[[tuple[str, str]], bool]) -> None:
+        def work() -> None:
+            if end((self._build.id, self._build.worker)):
                 self._worker.bus.publish(BuildFailed(self._deployment.id, self._build.id))
+
+        self._write(work)
 
     def _fail(self, error: UserError) -> None:
         self._log.say(f"Failed: {error.message}")
@@ -242,16 +268,10 @@ class Attempt:
         self._share_log()
         timed_out = error.code == "timed-out"
         status = BuildStatus.TIMED_OUT if timed_out else BuildStatus.FAILED
-        with self._database.write():
-            if builds.fail(
-                self._build.id,
-                self._build.worker,
-                status,
-                error.code,
-                self._log.masked(f"{error.message} {error.hint}".strip()),
-                self._seconds(),
-            ):
-                self._worker.bus.publish(BuildFailed(self._deployment.id, self._build.id))
+        shown = self._log.masked(f"{error.message} {error.hint}".strip())
+        self._end_without_page(
+            lambda held: builds.fail(*held, status, error.code, shown, self._seconds())
+        )
 
     def _seconds(self) -> dict[str, float]:
         """How long each stage took that a failed build came to."""
@@ -266,7 +286,10 @@ class Attempt:
         self._log.say(f"Not your doing: {message}")
         logger.warning("build %s: %s: %s", self._build.id, code, message)
         self._share_log()
-        self._worker.recovery.give_up_or_repeat(self._build, code, message)
+        recovery = self._worker.recovery
+        insist(
+            lambda: recovery.give_up_or_repeat(self._build, code, message), self._worker.stopping
+        )
 
 
 def _named(stages: Mapping[Stage, float]) -> dict[str, float]:

@@ -19,6 +19,12 @@ from bot.models.tables import Build
 from bot.settings import Settings
 
 _RETRY_DELAY = 5.0  # seconds before the second attempt; doubled for each further one
+# A service that everybody's builds need is away: no build's doing, however often it is tried.
+_OUTAGES = frozenset(
+    {"database-unavailable", "database-busy", "store-fault", "fetch-failed", "github-unreachable"}
+)
+_OUTAGE = 3_600_000  # ms since the build was asked for, after which it counts like any fault
+_LONGEST_DELAY = 60.0  # seconds
 # A commit's fetch may take as long as all of its commands; then its files are published.
 _FETCH_AND_COMMANDS = 2
 _PUBLISHING = 120  # seconds
@@ -58,10 +64,14 @@ class Recovery:
     def give_up_or_repeat(self, build: Build, code: str, message: str) -> None:
         """A fault of ours: it may pass, but not for ever."""
         held = (build.id, build.worker)
-        if build.attempts < builds.LARGEST_ATTEMPTS:
-            delay = _RETRY_DELAY * 2 ** (build.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        age = now() - build.created_at
+        outage = code in _OUTAGES and age < _OUTAGE
+        if outage or build.attempts < builds.LARGEST_ATTEMPTS:
+            # The longer an outage lasts, the less often it is looked for its end.
+            delay = age / 4000 if outage else _RETRY_DELAY * 2 ** (build.attempts - 1)
+            delay = min(max(delay, _RETRY_DELAY), _LONGEST_DELAY) * random.uniform(0.8, 1.2)  # noqa: S311
             with self._database.write():
-                repeated = builds.hand_back(*held, delay=int(delay * 1000))
+                repeated = builds.hand_back(*held, uncounted=outage, delay=int(delay * 1000))
             if repeated:
                 self._requeue(build.id, delay)
             return

@@ -6,7 +6,8 @@ messages into the queues.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
     from bot.worker import Worker
 
 
+logger = logging.getLogger(__name__)
+
+
 class Tasks:
-    """What may be asked of a worker."""
+    """What may be asked of a worker.
+
+    A message that cannot be put into the queue is no failure: what is to be done is in the
+    database, where workers look for it by themselves.
+    """
 
     def __init__(self, settings: Settings, worker: Worker | None = None) -> None:
         self.builds: Huey = open_queue(settings.QUEUE_URL, "builds")
@@ -44,21 +52,28 @@ class Tasks:
         Which build it takes up then is decided there (`bot.models.queue`).
         """
         if delay:
-            self._build.schedule((build_id,), delay=delay)
+            _put(lambda: self._build.schedule((build_id,), delay=delay))
         else:
-            self._build(build_id)
+            _put(lambda: self._build(build_id))
 
     def wake_ups(self) -> int:
-        """How many messages about builds the queue holds that are to be taken out now."""
-        return int(self.builds.pending_count())
+        """How many messages about builds the queue holds that are to be taken out now.
+
+        1 where it cannot be reached: then it need not be filled.
+        """
+        try:
+            return int(self.builds.pending_count())
+        except Exception as error:  # whatever the queue's driver raises
+            logger.warning("the queue cannot be reached: %s", error)
+            return 1
 
     def deliver(self) -> None:
         """Have the outbox looked at now."""
-        self._deliver()
+        _put(self._deliver)
 
     def expose(self, project_id: int) -> None:
         """Have a project's sites laid out for front servers again."""
-        self._expose(project_id)
+        _put(lambda: self._expose(project_id))
 
     def woken(self, build_ids: Sequence[str]) -> None:
         for build_id in build_ids:
@@ -74,7 +89,8 @@ class Tasks:
         # One wake-up ahead is enough: during an outage every push asks for one.
         if next_due is not None and (self._next_look is None or next_due < self._next_look):
             self._next_look = next_due
-            self._deliver.schedule(eta=datetime.fromtimestamp(next_due / 1000, UTC))
+            eta = datetime.fromtimestamp(next_due / 1000, UTC)
+            _put(lambda: self._deliver.schedule(eta=eta))
 
     def _run_expose(self, project_id: int) -> None:
         self._own_worker().lay_out_project(project_id)
@@ -89,3 +105,10 @@ class Tasks:
         if self._worker is None:
             raise SystemFault("no-worker", "This process only queues tasks.")
         return self._worker
+
+
+def _put(message: Callable[[], object]) -> None:
+    try:
+        message()
+    except Exception as error:  # whatever the queue's driver raises
+        logger.warning("the queue cannot be reached: %s", error)

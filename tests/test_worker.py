@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_a_timeout_has_a_state_of_its_own(workshop: Workshop) -> None:
     assert workshop.build().status == BuildStatus.TIMED_OUT
 
 
-@pytest.mark.parametrize("error", [SystemFault("store-fault", "Disk full."), RuntimeError("bug")])
+@pytest.mark.parametrize("error", [SystemFault("work-folder", "No room."), RuntimeError("bug")])
 def test_our_own_faults_are_repeated_with_growing_delays_and_then_end_the_build(
     workshop: Workshop, error: Exception
 ) -> None:
@@ -176,6 +177,58 @@ def test_our_own_faults_are_repeated_with_growing_delays_and_then_end_the_build(
     assert len(delays) == builds.LARGEST_ATTEMPTS - 1
     assert delays[0] < delays[1]
     assert workshop.told_kinds().count("BuildFailed") == 1
+
+
+def test_an_outage_is_outlasted_for_an_hour_and_costs_no_attempt(workshop: Workshop) -> None:
+    def script(job: Job, control: Control) -> None:
+        raise SystemFault("store-fault", "The store cannot be reached.")
+
+    def asked_for(seconds: int) -> None:
+        Build.update(created_at=now() - seconds * 1000).execute()
+
+    workshop.pipeline.script = script
+    for seconds in (1, 100, 2000, 3500):
+        asked_for(seconds)
+        workshop.worker.build(workshop.build_id)
+        build = workshop.build()
+        assert (build.status, build.attempts) == (BuildStatus.QUEUED, 0)
+    delays = [delay for _, delay in workshop.requeued]
+    for delay, expected in zip(delays, (5, 25, 60, 60), strict=True):
+        assert 0.75 * expected < delay < 1.25 * expected
+    for _ in range(builds.LARGEST_ATTEMPTS):
+        asked_for(3700)
+        workshop.worker.build(workshop.build_id)
+    assert workshop.build().status == BuildStatus.ERRORED
+
+
+def test_what_a_build_came_to_outlives_a_database_that_is_away(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each transaction of the attempt is lost once, at its end: the last one though it was kept."""
+    lost: list[str] = []
+    monkeypatch.setattr("bot.patience._PAUSE", 0.01)
+    real = workshop.database.write
+
+    @contextlib.contextmanager
+    def failing(*, durable: bool = True) -> Iterator[None]:
+        with real(durable=durable):
+            yield
+        status = str(workshop.build().status)
+        if workshop.pipeline.jobs and status not in lost:
+            lost.append(status)
+            raise SystemFault("database-unavailable", "The database cannot be reached.")
+
+    def script(job: Job, control: Control) -> None:
+        control.entering(Stage.BUILD)
+        control.entering(Stage.PUBLISH)
+
+    workshop.pipeline.script = script
+    monkeypatch.setattr(workshop.database, "write", failing)
+    workshop.worker.build(workshop.build_id)
+    build = workshop.build()
+    assert (build.status, build.attempts) == (BuildStatus.READY, 1)
+    assert lost == ["building", "publishing", "ready"]
+    assert workshop.told_kinds() == ["BuildStarted", "BuildCompleted"]
 
 
 def test_a_superseded_build_is_stopped_and_stays_superseded(workshop: Workshop) -> None:
