@@ -49,6 +49,8 @@ test)
     need runc runc
     need catatonit catatonit
     need perl perl
+    need zsh zsh
+    need fish fish
     need node nodejs
     need npm npm
     need chromium chromium

@@ -18,7 +18,7 @@ from bot.errors import UserError
 
 
 @click.command()
-@click.argument("source", metavar="[DIR|ZIP|URL]", default=".")
+@click.argument("source", metavar="[DIR|ZIP|URL]", default=".", type=click.Path())
 @click.option("--prod", is_flag=True, help="Make it the project's production.")
 @click.option("--project", default="", metavar="NAME", help="Default: the linked one, or its name.")
 @click.option("--ref", default="", help="A label; of a repository, a branch, tag or SHA.")

@@ -24,16 +24,20 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(bot: Bot, tmp_path: Path) -> Run:
+    return runner(tmp_path)
+
+
+def runner(home: Path) -> Run:
     """Runs `deploystack` with a home of its own; `code` is how it must end."""
 
     def run(
-        *arguments: str, code: int = 0, given: str = "", folder: Path = tmp_path, **environment: str
+        *arguments: str, code: int = 0, given: str = "", folder: Path = home, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
             (sys.executable, "-m", "bot", *arguments),
             input=given,
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)}
             | environment,
             capture_output=True,
             text=True,
