@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
 
 from bot import __version__
 from bot.logs import Logs
@@ -42,6 +43,15 @@ def blueprint(settings: Settings) -> Blueprint:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
+
+    @pages.app_errorhandler(HTTPException)
+    def explain(error: HTTPException) -> Response:
+        if error.code is None or error.code < 400:
+            return make_response(error.get_response())
+        # An error's own headers (such as Allow) stay, but for what describes its body.
+        given = [(n, v) for n, v in error.get_headers() if not n.startswith("Content-")]
+        page = render_template("missing.html", problem=error)
+        return protect(make_response(page, error.code, given))
 
     @pages.get("/")
     def home() -> str:

@@ -48,6 +48,19 @@ def test_home_says_what_to_do_while_there_is_nothing(client: FlaskClient) -> Non
     assert "http://localhost:8000/webhooks/github" in text
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/builds/bld-none", "/<script>"])
+def test_what_is_not_there_is_said_on_a_page_of_ours(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.text
+    assert 'href="/_deploystack/pages.css"' in answer.text
+    assert "<script" not in answer.text
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    refused = client.post("/")
+    assert (refused.status_code, "GET" in refused.headers["Allow"]) == (405, True)
+    assert len(refused.headers.get_all("Content-Type")) == 1
+
+
 def test_home_lists_builds(client: FlaskClient, build_id: str) -> None:
     text = client.get("/").text
     assert f'href="/builds/{build_id}"' in text
