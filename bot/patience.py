@@ -24,14 +24,17 @@ _PAUSE = 0.5  # seconds, doubled up to …
 _LONGEST_PAUSE = 5.0
 
 
-def insist(work: Callable[[], T], giving_up: threading.Event) -> T:
+def insist(
+    work: Callable[[], T], giving_up: threading.Event | None = None, longest: float = _LONGEST
+) -> T:
     """Repeat `work`, a transaction or several that may each be repeated, until it is through.
 
     A transaction that was lost at its end may have been kept all the same: `work` has to
     find that out by itself. Raises what `work` raises, the faults of the database after
-    ten minutes or once `giving_up` is set.
+    `longest` seconds or once `giving_up` is set.
     """
-    end = time.monotonic() + _LONGEST
+    giving_up = giving_up or threading.Event()
+    end = time.monotonic() + longest
     pause = _PAUSE
     while True:
         try:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-import redis
 
 from bot.errors import InvalidSetting, SystemFault
 from bot.queues import open_queue
@@ -133,7 +132,12 @@ def test_what_redis_was_given_outlives_its_restart(
     assert tasks._worker.built == ["bld-1", "bld-3"]  # type: ignore[union-attr]
 
 
-def test_a_redis_that_is_gone_fails_soon(make_settings: Callable[..., Settings]) -> None:
-    tasks = Tasks(make_settings(QUEUE_URL="redis://127.0.0.1:9/0"))
-    with pytest.raises(redis.ConnectionError):
-        tasks.woken(["bld-1"])
+def test_a_redis_that_is_gone_is_noticed_soon_and_fails_nothing(
+    make_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = Tasks(make_settings(QUEUE_URL="redis://127.0.0.1:9/0"), Recorder())  # type: ignore[arg-type]
+    tasks.woken(["bld-1"])
+    tasks.build("bld-1", delay=60)
+    tasks.deliver()
+    assert tasks.wake_ups() == 1  # so that nobody tries to fill it
+    assert caplog.text.count("the queue cannot be reached") == 4

@@ -75,7 +75,10 @@ def is_outage(error: BaseException) -> bool:
 
     if isinstance(error, GithubException):
         return error.status >= 500
-    return isinstance(error, OSError | SystemFault)
+    # Other faults are of our own services: GitHub need not be spared for them.
+    return isinstance(error, OSError) or (
+        isinstance(error, SystemFault) and error.code == "github-unreachable"
+    )
 
 
 class _Listener:

@@ -21,6 +21,7 @@ from bot.models import outbox, projects
 from bot.models.database import Database
 from bot.models.status import OutboxState
 from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
+from bot.patience import insist
 from bot.project_name import repository_of
 from bot.settings import Settings
 
@@ -80,14 +81,13 @@ class Sender:
         project = Project.get_by_id(entry.project_id)
         account = self._client.account(repository_of(project.name))
         if (wait := self._wait(entry, account)) > 0:
-            with self._database.write():
-                outbox.defer(entry, self._now() + wait)
+            self._write(lambda: outbox.defer(entry, self._now() + wait))
             return
         try:
             self._breaker.call(lambda: self._send(entry, project))
         except Outage:
-            with self._database.write():
-                outbox.defer(entry, self._now() + int(self._breaker.pause * 1000))
+            pause = int(self._breaker.pause * 1000)
+            self._write(lambda: outbox.defer(entry, self._now() + pause))
         except Lost:
             logger.warning("%s of %s was given to another sender", entry.kind, project.name)
         except Exception as error:
@@ -164,10 +164,8 @@ class Sender:
             self._remember_comment(pull_request, remote.create_comment(number, body))
 
     def _remember_comment(self, pull_request: PullRequest, comment_id: int) -> None:
-        with self._database.write():
-            PullRequest.update(comment_id=comment_id).where(
-                PullRequest.id == pull_request.id
-            ).execute()
+        known = PullRequest.update(comment_id=comment_id).where(PullRequest.id == pull_request.id)
+        self._write(known.execute)
 
     def _say_deployment(
         self, entry: OutboxEntry, project: Project, payload: dict[str, Any], remote: Remote
@@ -192,10 +190,10 @@ class Sender:
             self._keep(entry)
             remote_id = remote.create_deployment(body)
         if present and row.remote_id != remote_id:
-            with self._database.write():
-                Deployment.update(remote_id=remote_id).where(
-                    Deployment.id == row.id, Deployment.environment == environment
-                ).execute()
+            known = Deployment.update(remote_id=remote_id).where(
+                Deployment.id == row.id, Deployment.environment == environment
+            )
+            self._write(known.execute)
         remote.set_deployment_status(remote_id, status)
 
     def _keep(self, entry: OutboxEntry) -> None:
@@ -236,8 +234,7 @@ class Sender:
             self._end(entry, OutboxState.DEAD, text)
             return
         logger.warning("%s of %s: %s; again in %.0f s", entry.kind, project.name, text, delay)
-        with self._database.write():
-            outbox.postpone(entry, due_at, text)
+        self._write(lambda: outbox.postpone(entry, due_at, text))
 
     def _give_up(self, entry: OutboxEntry, project: Project, text: str) -> None:
         logger.warning("%s of %s is refused for good: %s", entry.kind, project.name, text)
@@ -259,13 +256,21 @@ class Sender:
             return False
 
     def _end(self, entry: OutboxEntry, state: OutboxState, error: str = "") -> None:
-        with self._database.write():
-            outbox.end(entry, state, self._now(), error)
+        self._write(lambda: outbox.end(entry, state, self._now(), error))
         if entry.kind == "approval" and state is OutboxState.DEAD and self._approver is not None:
             # GitHub said nothing for hours, or does not let us ask: whoever waits is told.
             approval = self._approver.asked(json.loads(entry.payload)["approval_id"])
             if approval is not None:
                 self._approver.decide(approval, "")
+
+    def _write(self, work: Callable[[], object]) -> None:
+        """What was said to GitHub is noted, even if the database is just being restarted."""
+
+        def write() -> None:
+            with self._database.write():
+                work()
+
+        insist(write, longest=outbox.LEASE / 2000)
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
