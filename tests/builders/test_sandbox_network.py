@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +23,8 @@ from bot.errors import InvalidSetting, SystemFault
 from bot.settings import Settings
 from tests.builders.sandbox_cases import Trial
 from tests.programs import require_program
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -113,6 +118,86 @@ def test_a_command_without_network_gets_none(connect: Callable[..., Trial]) -> N
     trial = connect()
     assert trial.run("cat", "/proc/net/route", network=False).succeeded
     assert len(trial.output.splitlines()) <= 1
+
+
+def test_a_network_is_connected_only_when_bubblewrap_is_done_with_it(folder: Path) -> None:
+    """Else it finds its own address taken, and gives up (`Failed RTM_NEWADDR`)."""
+    require_program("bwrap")
+    seen: list[bool] = []
+
+    class Looking(PublicNetwork):
+        def __init__(self) -> None:
+            pass
+
+        @contextlib.contextmanager
+        def connected(self, pid: int) -> Iterator[None]:
+            seen.append("127.0.0.1" in Path(f"/proc/{pid}/net/fib_trie").read_text())
+            yield
+
+    trial = Trial(Bubblewrap(None, network=Looking()), folder)
+    for _ in range(10):
+        assert trial.run("true", network=True).succeeded, trial.output
+    assert seen == [True] * 10
+
+
+def test_where_the_sandbox_is_gone_its_own_words_are_told(folder: Path) -> None:
+    require_program("bwrap")
+
+    class Late(PublicNetwork):
+        def __init__(self) -> None:
+            pass
+
+        @contextlib.contextmanager
+        def connected(self, pid: int) -> Iterator[None]:
+            os.kill(pid, signal.SIGKILL)
+            raise SystemFault("sandbox-failed", f"cannot open /proc/{pid}/ns/net")
+            yield
+
+    trial = Trial(Bubblewrap(None, network=Late()), folder)
+    with pytest.raises(SystemFault, match="could not be made"):
+        trial.run("true", network=True)
+
+
+_SIDE_BY_SIDE = """
+import sys, threading
+from pathlib import Path
+from bot.builders.sandbox.bubblewrap import Bubblewrap
+from bot.builders.sandbox.control_group import find_control_groups
+from bot.builders.sandbox.network import PublicNetwork
+from tests.builders.sandbox_cases import Trial
+
+def work(folder, failures):
+    trial = Trial(Bubblewrap(find_control_groups(), network=PublicNetwork()), folder)
+    for _ in range(8):
+        try:
+            if not trial.run("ip", "route", "get", "1.1.1.1", network=True).succeeded:
+                failures.append(trial.output)
+        except Exception as error:
+            failures.append(repr(error))
+
+failures = []
+threads = [threading.Thread(target=work, args=(Path(name), failures)) for name in sys.argv[1:]]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(failures)
+"""
+
+
+def test_bots_side_by_side_do_not_disturb_each_other(folder: Path) -> None:
+    for program in ("bwrap", "slirp4netns", "ip"):
+        require_program(program)
+    bots = []
+    for bot in ("one", "other"):
+        folders = [folder / f"{bot}-{number}" for number in range(2)]
+        for made in folders:
+            made.mkdir()
+        argv = (sys.executable, "-c", _SIDE_BY_SIDE, *map(str, folders))
+        bots.append(
+            subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+            )
+        )
+    assert [bot.communicate(timeout=120)[0].strip() for bot in bots] == ["[]", "[]"]
 
 
 def test_the_forwarder_ends_with_the_command(connect: Callable[..., Trial]) -> None:

@@ -24,7 +24,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bot.builders.sandbox import bubblewrap_arguments
@@ -37,6 +37,9 @@ from bot.builders.sandbox.watch import Transcript, look_at_limits, watch
 from bot.errors import SystemFault
 
 _MOUNT = Path(__file__).with_name("mount_overlays.sh")
+_PATIENCE = 10.0  # seconds for the set-up of a sandbox's network
+_LOOK = 0.0005  # seconds between looks at it
+_SOON = 0.5  # seconds within which bubblewrap notices that its sandbox has ended
 
 
 class Bubblewrap:
@@ -85,7 +88,9 @@ class Bubblewrap:
             sandbox.start(self._argv(command, limits, sandbox))
             sandbox.limit(limits, group)
             if command.network and self.network is not None:
-                stack.enter_context(self.network.connected(sandbox.pid))
+                sandbox.await_loopback()
+                with sandbox.telling_why():
+                    stack.enter_context(self.network.connected(sandbox.pid))
             sandbox.release()
             ending = watch(
                 sandbox.process,
@@ -184,6 +189,33 @@ class _Sandbox:
         except ProcessLookupError:
             pass  # the set-up failed: `assure_set_up` tells why
 
+    def await_loopback(self) -> None:
+        """Wait until bubblewrap has set up the loopback device of a network of its own.
+
+        Whoever connects the network brings that device up, and the kernel gives it an address
+        then. Bubblewrap gives it the same one, and fails where it is second ("Failed
+        RTM_NEWADDR"): the busier the machine, the more often it was.
+        https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c (`inetdev_event`)
+
+        Raises `SystemFault`.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not self._has_loopback():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise self._failure()
+            time.sleep(_LOOK)
+
+    @contextlib.contextmanager
+    def telling_why(self) -> Iterator[None]:
+        """Where something fails since the sandbox is gone, bubblewrap knows the reason."""
+        try:
+            yield
+        except SystemFault:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_SOON)
+                raise self._failure() from None
+            raise
+
     def release(self) -> None:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._go, b"\n")
@@ -229,8 +261,22 @@ class _Sandbox:
             text += chunk
             with contextlib.suppress(ValueError):
                 return int(json.loads(text)["child-pid"])
-        said = os.read(self.output, 4096).decode(errors="replace").strip()
-        raise SystemFault("sandbox-failed", f"The sandbox could not be made: {said}")
+        raise self._failure()
+
+    def _has_loopback(self) -> bool:
+        try:
+            return b"127.0.0.1" in Path(f"/proc/{self.pid}/net/fib_trie").read_bytes()
+        except OSError:  # it is gone
+            return False
+
+    def _failure(self) -> SystemFault:
+        """Why there is no sandbox, in bubblewrap's own words."""
+        os.set_blocking(self.output, False)
+        said = b""
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self.output, 4096)
+        words = said.decode(errors="replace").strip()
+        return SystemFault("sandbox-failed", f"The sandbox could not be made: {words}")
 
     def _end(self) -> None:
         """Bubblewrap answers as soon as the command has: what it left behind may still live."""

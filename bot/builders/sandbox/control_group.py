@@ -19,6 +19,7 @@ from bot.builders.sandbox.runner import Limits
 
 _NAME = "deploystack"
 _counter = itertools.count()
+_JUST_MADE = 60  # seconds within which a group may not have its process yet
 
 
 class ControlGroup:
@@ -102,7 +103,8 @@ class ControlGroups:
         self._memory, self._pids = memory, pids
 
     def make(self, limits: Limits) -> ControlGroup:
-        name = f"{_NAME}-{os.getpid()}-{next(_counter)}"
+        # Bots in containers of one machine may have the same number, and share the folder.
+        name = f"{_NAME}-{os.getpid()}-{next(_counter)}-{os.urandom(4).hex()}"
         return ControlGroup(self._memory / name, self._pids / name, limits)
 
 
@@ -164,10 +166,13 @@ def _own_groups() -> dict[str, str]:
 
 
 def _remove_leftovers(*places: Path) -> None:
-    """Groups of a bot that was killed; one with living processes cannot be removed."""
+    """Groups of a bot that was killed; one with living processes cannot be removed.
+
+    A new one may be somebody's whose number nobody has here, and still wait for its process.
+    """
     for place in places:
         for folder in place.glob(f"{_NAME}-*"):
-            owner = folder.name.split("-")[1]
-            if not Path("/proc", owner).exists():
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                old = time.time() - folder.stat().st_mtime > _JUST_MADE
+                if old and not Path("/proc", folder.name.split("-")[1]).exists():
                     folder.rmdir()
