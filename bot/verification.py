@@ -23,8 +23,7 @@ from requests.adapters import HTTPAdapter
 from bot import dsse
 from bot.dsse import PREDICATE_TYPE, STATEMENT_TYPE, PublicKey
 from bot.errors import SystemFault, UserError
-from bot.serve.access import PARAMETER
-from bot.serve.address import FULL_KEY, alias_path, quoted
+from bot.serve.address import ACCESS_PARAMETER, FULL_KEY, alias_path, quoted
 from bot.storage import checksums
 from bot.storage.manifest import RULES_FILES
 
@@ -85,7 +84,7 @@ def address_of(url: str) -> Address:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise UserError("invalid-url", f"{url!r} is no address (https://…).")
-    access = dict(parse_qsl(parts.query)).get(PARAMETER, "")
+    access = dict(parse_qsl(parts.query)).get(ACCESS_PARAMETER, "")
     origin = f"{parts.scheme}://{parts.netloc}"
     key = parts.path[1:].partition("/")[0]
     if FULL_KEY.fullmatch(key):
@@ -110,7 +109,7 @@ class Web:
     def get(self, url: str, access: str = "") -> requests.Response:
         """Raises `SystemFault` where the host cannot be reached, or is not well."""
         try:
-            query = {PARAMETER: access} if access else None
+            query = {ACCESS_PARAMETER: access} if access else None
             answer = self._session.get(url, params=query, timeout=_SECONDS, stream=True)
             if answer.status_code >= 500:
                 raise SystemFault("host-failed", f"{url} answered {answer.status_code}.")

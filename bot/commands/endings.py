@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from bot.errors import DeployStackError, SystemFault
+from bot.errors import DeployStackError, SystemFault, UserError
 
 
 class Exit(IntEnum):
@@ -46,19 +46,37 @@ def explained(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
+        as_json = bool(options.get("as_json"))
         try:
             return command(*arguments, **options)
         except DeployStackError as error:
-            click.echo(f"deploystack: {error.message} [{error.code}]", err=True)
-            for line in _more(error):
-                click.echo(line, err=True)
-            if options.get("as_json"):
-                click.echo(json.dumps({"error": _told(error)}, indent=2, ensure_ascii=False))
-            sys.exit(exit_code(error))
+            _end(error, as_json)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "bot":
+                raise
+            _end(_bot_missing(error.name), as_json)
         except KeyboardInterrupt:
             sys.exit(Exit.INTERRUPTED)
 
     return run
+
+
+def _bot_missing(library: str) -> DeployStackError:
+    """`pip install .` brings what speaks to a host, and no more."""
+    return UserError(
+        "bot-not-installed",
+        f"This command needs the bot itself, and {library} is not installed.",
+        "`make setup` in the bot's folder installs all of it.",
+    )
+
+
+def _end(error: DeployStackError, as_json: bool) -> NoReturn:
+    click.echo(f"deploystack: {error.message} [{error.code}]", err=True)
+    for line in _more(error):
+        click.echo(line, err=True)
+    if as_json:
+        click.echo(json.dumps({"error": _told(error)}, indent=2, ensure_ascii=False))
+    sys.exit(exit_code(error))
 
 
 def _more(error: DeployStackError) -> list[str]:

@@ -19,11 +19,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from bot.models.access import Access, AccessKind, bound_to, is_password, is_signed, sign
 from bot.serve import pages
-from bot.serve.address import host_name, label_of, quoted
+from bot.serve.address import ACCESS_PARAMETER, host_name, label_of, quoted
 from bot.serve.answers import Environ, StartResponse, page
 from bot.settings import Settings
 
-PARAMETER = "_access"
 _COOKIE = "deploystack_access"
 _COOKIE_LIFE = 7 * 24 * 3600  # s
 # Whoever loses access to a repository is let in for a day at most.
@@ -37,7 +36,7 @@ _MINUTE = 60.0
 
 def share_query(access: Access, expires: int) -> str:
     """The query (`_access=…`) that lets its bearer in until `expires` (seconds since 1970)."""
-    return urlencode({PARAMETER: sign(access, "link", expires)})
+    return urlencode({ACCESS_PARAMETER: sign(access, "link", expires)})
 
 
 @dataclass(slots=True)
@@ -56,12 +55,13 @@ class Gate:
         if self._valid(access, "cookie", _cookie(environ)):
             return None
         query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-        given = dict(query).get(PARAMETER, "")
+        given = dict(query).get(ACCESS_PARAMETER, "")
         if self._valid(access, "link", given) or (
             access.kind is AccessKind.GITHUB
             and self._valid(access, "ticket", given, self._origin(environ, base) + base)
         ):
-            rest = urlencode([(name, value) for name, value in query if name != PARAMETER])
+            others = [(name, value) for name, value in query if name != ACCESS_PARAMETER]
+            rest = urlencode(others)
             target = f"{base}{quoted(path)}{f'?{rest}' if rest else ''}"
             return self._let_in(access, environ, start_response, base, target)
         if access.kind is AccessKind.GITHUB and self.settings.GITHUB_CLIENT_ID:

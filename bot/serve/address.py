@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 # A whole commit SHA (SHA-1 or SHA-256) or a deployment's id (`bot.models.ids`).
 FULL_KEY = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64}|dpl-[0-9a-hjkmnp-tv-z]{26})")
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+ACCESS_PARAMETER = "_access"  # what lets the bearer of a link in
 SHA_PREFIX = re.compile(r"[0-9a-f]{7,63}")
 _ALIAS = re.compile(r"/~/([^/]+)/([^/]+)(/?)(.*)", re.DOTALL)
 _SAFE_IN_PATH = "/~!$&'()*+,;=:@-._"
