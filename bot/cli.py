@@ -20,6 +20,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "verify": "verify",
         "open": "deployments:open_",
         "logs": "builds",
+        "queue": "queue",
         "cancel": "builds",
         "retry": "builds",
         "approve": "builds",

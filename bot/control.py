@@ -22,6 +22,7 @@ from bot.models import (
     domains,
     policies,
     projects,
+    queue,
     variables,
 )
 from bot.models.access import AccessKind
@@ -32,6 +33,8 @@ from bot.models.tables import Alias, Build, Deployment, Domain, Project, Variabl
 from bot.models.variables import Context
 from bot.settings import Settings
 from bot.storage.store import Store
+
+_WOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,14 @@ class Control:
         with self.database.write():
             policies.put(project.id, said)
             self._note(actor, "project.retention", project, **said)
+
+    def limit_builds(self, actor: str, project: Project, concurrency: int | None) -> None:
+        """How many of a project's builds run at a time; `None`: as the operator says; 0: any."""
+        with self.database.write():
+            projects.limit_builds(project.id, concurrency)
+            self._note(actor, "project.concurrency", project, concurrency=concurrency)
+        # What the limit held back may go on now.
+        self.wake(queue.waiting_of(project.id, concurrency or _WOKEN))
 
     def _hide(self, project: Project) -> None:
         """From now on front servers ask the bot. After the commit: a worker that publishes

@@ -23,6 +23,15 @@ class DeploymentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildWaits:
+    """The build has waited for a while; `text` says what it may expect."""
+
+    deployment_id: str
+    build_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class BuildStarted:
     deployment_id: str
     build_id: str
@@ -85,6 +94,7 @@ class DeploymentServed:
 
 Event = (
     DeploymentCreated
+    | BuildWaits
     | BuildStarted
     | BuildCompleted
     | BuildFailed

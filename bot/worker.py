@@ -16,6 +16,7 @@ from typing import Protocol
 from bot.attempt import Attempt
 from bot.builders.job import Built, Control, Job
 from bot.events import BuildStarted, Bus
+from bot.explanations import Explainer
 from bot.holder import Holder
 from bot.models import (
     builds,
@@ -80,6 +81,7 @@ class Worker:
         self._outbox = outbox
         self.holder = Holder(settings.DATA_DIR / "workers", database)
         self.recovery = Recovery(settings, database, bus, self.holder, self._wake)
+        self._explainer = Explainer(database, bus, self.holder.id, settings.PROJECT_CONCURRENCY)
         self._draining = threading.Event()
         self.stopping = threading.Event()
         # Given by `bot.app` once the queues exist.
@@ -132,6 +134,7 @@ class Worker:
         if not self.wake_ups():
             for build_id in queue.waiting(_WAKE_UPS):
                 self.requeue(build_id, 0)
+        self._explainer.look()
         self.wake_outbox()
         self.pipeline.tidy()
         with self.database.write():

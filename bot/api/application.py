@@ -30,6 +30,7 @@ from bot.api.v1 import (
     projects,
     provenance,
     pull_requests,
+    queue,
     repositories,
     tokens,
     retention,
@@ -93,7 +94,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(provenance.blueprint(services))
     for resource in (
         access, aliases, members, pull_requests, repositories, tokens, users, administration,
-        collection, retention,
+        collection, retention, queue,
     ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:

@@ -11,7 +11,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from bot.models import deployments
+from bot.models import deployments, foresight
+from bot.models.status import BuildStatus
 from bot.models.tables import Build
 from bot.project_name import key_of
 from bot.settings import Settings
@@ -55,6 +56,23 @@ def as_json(build: Build, settings: Settings) -> dict[str, Any]:
         "created_at": build.created_at,
         "started_at": build.started_at,
         "completed_at": build.completed_at,
+        "queue": _prospects(build, settings),
+    }
+
+
+def _prospects(build: Build, settings: Settings) -> dict[str, Any] | None:
+    """What a waiting build may expect; `seconds` may be unknown."""
+    if build.status != BuildStatus.QUEUED:
+        return None
+    found = foresight.waiting(settings.PROJECT_CONCURRENCY).get(build.id)
+    if found is None:
+        return None
+    seconds = round(found.seconds, 1) if found.seconds is not None else None
+    return {
+        "place": found.place,
+        "seconds": seconds,
+        "reason": found.reason,
+        "text": found.text,
     }
 
 

@@ -49,6 +49,8 @@ def show(session: Session, name: str) -> None:
             [
                 ("Project", row["name"]),
                 ("State", row["state"]),
+                *([("What to do", row["advice"])] if row["advice"] else []),
+                ("Builds at a time", _limit(row["concurrency"])),
                 ("Production branch", row["production_branch"]),
                 ("Private", "yes" if row["private"] else "no"),
                 ("Made", output.when(row["created_at"])),
@@ -56,6 +58,30 @@ def show(session: Session, name: str) -> None:
             ]
         ),
     )
+
+
+@projects.command()
+@click.argument("name")
+@click.argument("builds")
+@remote
+def limit(session: Session, name: str, builds: str) -> None:
+    """Have at most so many BUILDS of a project run at a time.
+
+    BUILDS is a number, `any`, or `default`: what the operator says for all projects.
+    """
+    chosen = {"any": 0, "default": None}
+    if builds not in chosen and not (builds.isascii() and builds.isdecimal()):
+        raise click.BadParameter("Give a number, `any` or `default`.", param_hint="BUILDS")
+    wanted = chosen[builds] if builds in chosen else int(builds)
+    path = f"projects/{session.project(name)['id']}"
+    row = session.client.send("PATCH", path, {"concurrency": wanted})["data"]
+    session.show(row, [f"Builds of {row['name']} at a time: {_limit(row['concurrency'])}."])
+
+
+def _limit(concurrency: int | None) -> str:
+    if concurrency is None:
+        return "as the operator says"
+    return str(concurrency) if concurrency else "any number"
 
 
 @projects.command()

@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 
 from bot import __version__
 from bot.logs import Logs
-from bot.models import deployments
-from bot.models.status import ACTIVE
+from bot.models import deployments, foresight
+from bot.models.status import ACTIVE, BuildStatus
 from bot.models.tables import Build
 from bot.project_name import key_of
 from bot.settings import LOCAL_OWNER, Settings
@@ -63,7 +63,8 @@ def blueprint(settings: Settings) -> Blueprint:
     def build_page(build_id: str) -> str:
         build = _build_or_404(build_id)
         log = logs.read(build).decode(errors="replace")
-        return render_template("build.html", build=_row(build), log=log)
+        shown = _row(build) | {"prospects": _prospects(settings, build)}
+        return render_template("build.html", build=shown, log=log)
 
     @pages.get("/builds/<build_id>/log")
     def build_log(build_id: str) -> Response:
@@ -74,6 +75,8 @@ def blueprint(settings: Settings) -> Blueprint:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Build-Status"] = build.status
         response.headers["X-Build-Active"] = "yes" if build.status in ACTIVE else "no"
+        if build.status == BuildStatus.QUEUED:
+            response.headers["X-Build-Queue"] = _prospects(settings, build)
         return response
 
     @pages.get("/favicon.ico")
@@ -114,6 +117,14 @@ def _row(build: Build) -> dict[str, object]:
         "seconds": seconds,
         "created": _clock(build.created_at),
     }
+
+
+def _prospects(settings: Settings, build: Build) -> str:
+    """What a waiting build may expect; empty: it does not wait."""
+    if build.status != BuildStatus.QUEUED:
+        return ""
+    found = foresight.waiting(settings.PROJECT_CONCURRENCY).get(build.id)
+    return found.text if found is not None else ""
 
 
 def _clock(milliseconds: int) -> str:

@@ -34,6 +34,8 @@ class State:
     log_url: str
     error: str = ""
     seconds: float | None = None
+    # Of a build that waits: its place, and what for.
+    waiting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def description(state: State) -> str:
     text = _WORDS[state.status].text
     if state.status is BuildStatus.READY and state.seconds is not None:
         text = f"{text} in {_duration(state.seconds)}"
+    elif state.waiting:
+        text = f"{text}: {state.waiting}"
     elif state.error:
         text = f"{text}: {state.error}"
     return shorten(text)

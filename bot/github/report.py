@@ -7,6 +7,7 @@ affair. Without credentials nothing is recorded: the line goes to the log.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from bot import events
 from bot.events import Bus
@@ -46,6 +47,7 @@ class Reporter:
 
     def subscribe(self, bus: Bus) -> None:
         bus.subscribe(events.DeploymentCreated, lambda event: self._report(event.build_id))
+        bus.subscribe(events.BuildWaits, self._explain)
         bus.subscribe(events.BuildStarted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildCompleted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildFailed, lambda event: self._report(event.build_id))
@@ -74,6 +76,17 @@ class Reporter:
         if self._settings.GITHUB_COMMENTS:
             for pull_request in facts.pull_requests(known.repository_id, state.sha):
                 self._comment(known.repository_id, pull_request, state.sha)
+
+    def _explain(self, event: events.BuildWaits) -> None:
+        """Its status alone says how long it will be, and what was not told yet gives way."""
+        known = facts.of_build(event.build_id)
+        if known is None or not known.sha or not self._tells(known.project):
+            return
+        state = replace(state_of(known, self._settings), waiting=event.text)
+        if state.status is BuildStatus.QUEUED:
+            key = f"status:{known.project_id}:{state.sha}"
+            told = {"sha": state.sha, "body": messages.commit_status(state)}
+            outbox.add(known.project_id, "status", key, told, replace=True)
 
     def _is_over(self, known: Facts, state: State) -> bool:
         """Whether it is a preview of closed pull requests alone: its end was told already."""

@@ -30,6 +30,10 @@ _WITHIN_LIMIT = """
     AND (SELECT COUNT(*) FROM builds r WHERE r.project_id = builds.project_id
         AND r.status IN ('cloning', 'building', 'publishing')) < ?
 """
+_TELL = """
+UPDATE builds SET told = ?
+WHERE id = ? AND status = 'queued' AND created_at < ? AND told <> ? RETURNING deployment_id
+"""
 _ADD_FILE = """
 INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES (?, ?, ?, ?, ?)
 """
@@ -57,6 +61,16 @@ def renew(build_id: str, worker: str) -> bool:
     """Keep the lease; `False`: stop, the build is no longer this worker's."""
     kept: int = Build.update(lease_until=now() + LEASE).where(_held(build_id, worker)).execute()
     return kept == 1
+
+
+def tell(build_id: str, text: str, before: int) -> str:
+    """Remember what is told of a waiting build's place; the id of its deployment.
+
+    Empty: it was told already, or the build waits no more, or only since `before` (ms).
+    """
+    sql.lock_project_of(build_id)
+    found = sql.first(_TELL, text, build_id, before, text)
+    return str(found[0]) if found is not None else ""
 
 
 def describe(build_id: str, framework: str) -> None:

@@ -5,7 +5,7 @@ Callers hold a transaction (`database.write()`) around everything here that writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -14,6 +14,8 @@ from bot.models import sql
 from bot.models.ids import new_id, now
 from bot.models.status import ACTIVE, BuildStatus, DeploymentStatus
 from bot.models.tables import Build, Deployment, Project, Table
+
+_IDS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,26 @@ def find_build(build_id: str) -> Build | None:
     """A build with its deployment and project."""
     found = _builds("WHERE b.id = ?", build_id)
     return found[0] if found else None
+
+
+def builds_of_ids(
+    build_ids: Sequence[str], project_ids: Collection[int] | None, limit: int
+) -> list[Build]:
+    """The first of these builds that still wait, in this order, of these projects (`None`:
+    all), each with its deployment and project."""
+    found: list[Build] = []
+    for start in range(0, len(build_ids), _IDS_AT_ONCE):
+        some = build_ids[start : start + _IDS_AT_ONCE]
+        places = ", ".join("?" * len(some))
+        rows = _builds(f"WHERE b.status = 'queued' AND b.id IN ({places})", *some)
+        known = {row.id: row for row in rows}
+        for build_id in some:
+            row = known.get(build_id)
+            if row is not None and (project_ids is None or row.project_id in project_ids):
+                found.append(row)
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def build_status(build_id: str) -> str:

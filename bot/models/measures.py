@@ -5,6 +5,7 @@ Every statement reads an index or a small table: they are asked every few second
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bot.models import sql
@@ -24,7 +25,8 @@ WHERE state IN ('waiting', 'sending') GROUP BY state
 _PROJECTS = "SELECT state, COUNT(*) FROM projects GROUP BY state"
 _WAITED = """
 SELECT started_at - created_at FROM builds
-WHERE started_at IS NOT NULL AND created_at >= ? ORDER BY created_at DESC LIMIT 1000
+WHERE started_at IS NOT NULL AND created_at >= ? AND attempts <= 1
+ORDER BY created_at DESC LIMIT 1000
 """
 
 
@@ -43,6 +45,15 @@ class Outbox:
 
     waiting: int
     oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Percentiles of how long builds waited, in seconds."""
+
+    builds: int
+    p50: float
+    p95: float
 
 
 def queues() -> list[Queue]:
@@ -68,6 +79,20 @@ def projects_by_state() -> dict[str, int]:
 def queue_times(since: int) -> list[int]:
     """How long the newest builds since `since` waited, in ms, shortest first; 1,000 at most."""
     return sorted(int(waited) for (waited,) in sql.rows(_WAITED, since))
+
+
+def percentile(ordered: list[int], share: float) -> float:
+    """The nearest-rank percentile of ordered values; 0 where there are none."""
+    if not ordered:
+        return 0.0
+    rank = max(0, math.ceil(share * len(ordered)) - 1)
+    return float(ordered[rank])
+
+
+def waited(since: int) -> Waited:
+    """How long builds of since then waited to be taken up; the newest 1,000 count."""
+    times = queue_times(since)
+    return Waited(len(times), percentile(times, 0.5) / 1000, percentile(times, 0.95) / 1000)
 
 
 def answers() -> bool:

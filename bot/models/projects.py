@@ -98,6 +98,16 @@ def switch(project_id: int, name: str, on: bool) -> None:
     )
 
 
+def limit_builds(project_id: int, concurrency: int | None) -> None:
+    """How many of its builds may run at a time; `None`: as the operator says; 0: any number."""
+    sql.execute(
+        "UPDATE projects SET concurrency = ?, updated_at = ? WHERE id = ?",
+        concurrency,
+        now(),
+        project_id,
+    )
+
+
 _FIND_REF = "SELECT sha, deleted, moved_at FROM refs WHERE project_id = ? AND name = ?"
 _SET_REF = """
 INSERT INTO refs (project_id, name, sha, deleted, moved_at) VALUES (?, ?, ?, ?, ?)

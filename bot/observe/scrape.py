@@ -6,7 +6,6 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 import hmac
-import math
 import shutil
 import threading
 import time
@@ -21,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from bot.models import chores, measures, usage
 from bot.models.ids import now
+from bot.models.measures import percentile
 from bot.settings import Settings
 
 _DAY = 24 * 3600 * 1000  # ms
@@ -143,14 +143,6 @@ def _retention(time: int) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         ("storage_over_budget_bytes", "over", "By how much the budget cannot be met."),
     ):
         yield _gauge(name, text, last.result[figure])
-
-
-def percentile(ordered: list[int], share: float) -> float:
-    """The nearest-rank percentile of ordered values; 0 where there are none."""
-    if not ordered:
-        return 0.0
-    rank = max(0, math.ceil(share * len(ordered)) - 1)
-    return float(ordered[rank])
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -26,11 +26,13 @@ _FOLLOW = (
     "const tell=s=>{$('state').textContent=s;let seen=false;"
     "for(const e of document.querySelectorAll('ol li')){const now=e.dataset.step===s;"
     "seen=seen||now;e.className=now?'now':seen?'later':'done'}};"
+    "const expect=t=>{const e=$('queue');if(e)e.textContent=t?t+'; ':''};"
     "const tick=()=>{const e=$('clock');if(e)e.textContent=so+Math.round((Date.now()-began)/1000)+"
     "' s'};setInterval(tick,1000);tell($('state').textContent);"
     "const ask=async()=>{try{const a=await fetch(location.href,{method:'HEAD',cache:'no-store',"
     "headers:{Accept:'text/html'}});const s=a.headers.get('X-Build-Status');"
-    "if(!s&&a.status<500){location.reload();return}if(s)tell(s)}catch{}"
+    "if(!s&&a.status<500){location.reload();return}if(s){tell(s);"
+    "expect(a.headers.get('X-Build-Queue'))}}catch{}"
     "setTimeout(ask,document.hidden?5000:700)};setTimeout(ask,700)"
 )
 _STEPS = ("queued", "cloning", "building", "publishing")
@@ -62,14 +64,20 @@ def page(title: str, text: str, *, link: tuple[str, str] | None = None, inner: s
     ).encode()
 
 
-def building(project: str, sha: str, status: str, log: str, seconds: int = 0) -> bytes:
+def building(
+    project: str, sha: str, status: str, log: str, seconds: int = 0, prospects: str = ""
+) -> bytes:
     """The page that follows a build and turns into the site. Without scripts it reloads.
 
-    `seconds`: for how long it has been asked for.
+    `seconds`: for how long it has been asked for. `prospects`: what it may expect, if it waits.
     """
     what = f"{project} {sha[:12]}".strip()
     steps = "".join(f'<li data-step="{step}">{step}</li>' for step in _STEPS)
-    inner = f'<ol>{steps}</ol><p class="soft">for <span id="clock">{seconds} s</span></p>'
+    expected = escape(f"{prospects}; ") if prospects else ""
+    inner = (
+        f'<ol>{steps}</ol><p class="soft"><span id="queue">{expected}</span>'
+        f'for <span id="clock">{seconds} s</span></p>'
+    )
     link = (log, "Follow its log") if log else None
     return following("Building", f"{what} is on its way.", status, link, inner, seconds)
 

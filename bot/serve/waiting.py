@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.models import coming, wanted
+from bot.models import coming, foresight, wanted
 from bot.models.ids import now
 from bot.models.resolve import Found
-from bot.models.status import ACTIVE, DeploymentStatus
+from bot.models.status import ACTIVE, BuildStatus, DeploymentStatus
 from bot.models.wanted import Wish
 from bot.serve import pages
 from bot.serve.address import SHA
@@ -44,11 +44,17 @@ class Waiting:
         if found.build_status in ACTIVE or found.status == DeploymentStatus.READY:
             state = found.build_status or "publishing"
             seconds = max(0, now() - (found.queued_at or now())) // 1000
-            body = pages.building(found.project, found.sha, state, log, seconds)
-            return visit.page(202, body, _following(state))
+            expected = self._prospects(found) if state == BuildStatus.QUEUED else ""
+            body = pages.building(found.project, found.sha, state, log, seconds, expected)
+            headers = [("X-Build-Queue", expected)] if expected else []
+            return visit.page(202, body, [*_following(state), *headers])
         text = found.problem or f"The build is {found.build_status}."
         link = (log, "See its log") if log else None
         return visit.page(404, pages.page("This build did not become a page", text, link=link))
+
+    def _prospects(self, found: Found) -> str:
+        waiting = foresight.waiting(self._settings.PROJECT_CONCURRENCY).get(found.build_id)
+        return waiting.text if waiting is not None else ""
 
     def unknown(self, key: str, visit: Visit) -> Iterable[bytes]:
         """There is no such deployment: perhaps it waits for somebody, or for this visit."""

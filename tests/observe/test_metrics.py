@@ -20,7 +20,7 @@ from bot.models.ids import now
 from bot.models.projects import connect_project
 from bot.models.tables import Build
 from bot.observe.metrics import forget_dead
-from bot.observe.scrape import percentile
+from bot.models.measures import percentile
 from bot.settings import Settings
 from tests.programs import require_program
 

@@ -109,6 +109,8 @@ def blueprint(services: Services) -> APIBlueprint:
         for switch in ("toolbar", "build_on_visit"):
             if (on := getattr(body, switch)) is not None:
                 services.control.switch(actor, found, switch, on)
+        if "concurrency" in body.model_fields_set:
+            services.control.limit_builds(actor, found, body.concurrency)
         return answer(OneProject(data=project_out(Project.get_by_id(found.id))))
 
     @api.delete(

@@ -15,6 +15,7 @@ from bot.models.tables import AuditEntry, Build, Deployment, File, Project, Toke
 from bot.models.tokens import Scope
 from bot.models.variables import Context
 from bot.project_name import key_of
+from bot.project_states import advice
 from bot.settings import Settings
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -54,6 +55,15 @@ class BuildPath(BaseModel):
     build_id: str = Field(max_length=64)
 
 
+class Prospects(BaseModel):
+    """What a build that waits may expect."""
+
+    place: int
+    seconds: float | None = Field(description="Until it may begin, as far as that can be told.")
+    reason: str
+    text: str = Field(description="All of it, for people.")
+
+
 class BuildOut(BaseModel):
     """One attempt to produce a deployment."""
 
@@ -73,6 +83,7 @@ class BuildOut(BaseModel):
     created_at: Time
     started_at: Time | None
     completed_at: Time | None
+    queue: Prospects | None = Field(description="While it waits to be built.")
 
 
 class DeploymentOut(BaseModel):
@@ -98,7 +109,11 @@ class ProjectOut(BaseModel):
     name: str
     production_branch: str
     private: bool
-    state: str
+    state: str = Field(description="`active`, or what keeps it from being so.")
+    advice: str = Field(description="What is amiss, and what to do; empty where nothing is.")
+    concurrency: int | None = Field(
+        description="Builds that may run at a time; null: PROJECT_CONCURRENCY; 0: any number."
+    )
     toolbar: bool = Field(description="Whether pages carry a toolbar.")
     build_on_visit: bool = Field(description="Whether a visit builds a commit that never was.")
     created_at: Time
@@ -116,6 +131,9 @@ class ProjectChange(Asked):
     production_branch: str | None = Field(None, min_length=1, max_length=255)
     toolbar: bool | None = None
     build_on_visit: bool | None = None
+    concurrency: int | None = Field(
+        None, ge=0, le=10_000, description="Null: as the operator says; 0: any number."
+    )
 
 
 class FileOut(BaseModel):
@@ -303,16 +321,15 @@ def deployment_out(deployment: Deployment, settings: Settings) -> DeploymentOut:
         source=deployment.source,
         environment=deployment.environment,
         status=deployment.status,
-        url=settings.deployment_url(
-            key_of(deployment.project.name, deployment.sha, deployment.id)
-        ),
+        url=settings.deployment_url(key_of(deployment.project.name, deployment.sha, deployment.id)),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
     )
 
 
 def project_out(project: Project) -> ProjectOut:
-    return ProjectOut.model_validate(project, from_attributes=True)
+    values = {name: getattr(project, name) for name in ProjectOut.model_fields if name != "advice"}
+    return ProjectOut(**values, advice=advice(project.state, project.state_note))
 
 
 def file_out(file: File) -> FileOut:

@@ -15,7 +15,10 @@ async function follow() {
     if (atEnd) window.scrollTo(0, document.body.scrollHeight);
   }
   if (response.headers.get("X-Build-Active") === "no") return location.reload();
-  document.getElementById("status").textContent = response.headers.get("X-Build-Status");
+  const state = response.headers.get("X-Build-Status");
+  document.getElementById("status").textContent = state;
+  const queue = document.getElementById("queue");
+  if (queue) queue.textContent = response.headers.get("X-Build-Queue") || "no longer";
   setTimeout(follow, 500);
 }
 
