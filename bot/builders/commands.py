@@ -123,7 +123,8 @@ def run_step(
     settings: Settings,
 ) -> None:
     """Run one command of a build, logged; raises `UserError` unless it succeeds, `Stopped`."""
-    control.log.say(f"$ {' '.join(step.argv)}")
+    at = f" (in {step.folder})" if step.folder not in {"", "."} else ""
+    control.log.say(f"$ {' '.join(step.argv)}{at}")
     printed: deque[bytes] = deque(maxlen=_KEPT)
 
     def log(output: bytes) -> None:

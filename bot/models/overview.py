@@ -71,7 +71,8 @@ SELECT p.id, p.name, p.private, p.state, p.production_branch, COALESCE(c.kind, '
               ORDER BY n.created_at DESC LIMIT 1), ''),
     (SELECT MAX(n.created_at) FROM deployments n WHERE n.project_id = p.id)
 FROM projects p
-LEFT JOIN access c ON c.project_id = p.id
+LEFT JOIN access c ON c.project_id = CASE
+    WHEN EXISTS (SELECT 1 FROM access o WHERE o.project_id = p.id) THEN p.id ELSE p.main_id END
 LEFT JOIN aliases a ON a.project_id = p.id AND a.kind = 'production'
 LEFT JOIN deployments d ON d.id = a.deployment_id
 """

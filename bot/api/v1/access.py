@@ -95,6 +95,8 @@ def blueprint(services: Services) -> APIBlueprint:
         protection = access.access_of(found.project_id)
         if protection is None:
             raise UserError("conflict", "Everybody may see this project: it needs no link.")
+        # Where the protection is that of the repository's main project, so is what it opens.
+        find.caller().require_in(Scope.DEPLOY, protection.project_id)
         expires = int(time.time()) + body.hours * _HOUR
         with services.database.write():
             audit.note(
