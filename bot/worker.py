@@ -130,10 +130,7 @@ class Worker:
 
     def look_after(self) -> None:
         """Heal what a crash left: builds without a worker, and messages that got lost."""
-        self.recovery.look()
-        if not self.wake_ups():
-            for build_id in queue.waiting(_WAKE_UPS):
-                self.requeue(build_id, 0)
+        self._catch_up()
         self._explainer.look()
         self.wake_outbox()
         self.pipeline.tidy()
@@ -143,6 +140,14 @@ class Worker:
             traffic.forget(now() - _TRAFFIC_KEPT)
             sessions.forget_expired(now())
             wanted.forget(now() - _WANTED_KEPT)
+
+    def _catch_up(self) -> None:
+        """What nobody was woken for: a worker is gone, or the queue is, or was, or forgot."""
+        self.recovery.look()
+        if not self.wake_ups():
+            for build_id in queue.waiting(_WAKE_UPS):
+                self.requeue(build_id, 0)
+        self.wake_outbox()
 
     def _wake(self, build_id: str, delay: float) -> None:
         self.requeue(build_id, delay)
@@ -180,7 +185,7 @@ class Worker:
         """
         with self.database.write():
             self.list_key()
-        self.holder.beat(self.settings.BUILD_CONCURRENCY, self.recovery.look)
+        self.holder.beat(self.settings.BUILD_CONCURRENCY, self._catch_up)
         self.look_after()
 
     def list_key(self) -> None:
