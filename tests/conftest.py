@@ -20,6 +20,7 @@ _ON_BOTH = (
     "github/test_report",
     "github/test_sender",
     "serve/test_aliases",
+    "test_retention.py",
     "test_explanations",
     "test_shared_logs",
     "test_worker.py",

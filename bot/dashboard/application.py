@@ -31,7 +31,7 @@ from bot.models.retention import why_kept
 from bot.models.rights import Caller
 from bot.models.status import ACTIVE
 from bot.models.tokens import Scope
-from bot.retention import default_policy
+from bot.retention import Retention, default_policy
 from bot.settings import Settings
 
 _LARGEST_FORM = 64 << 10  # bytes
@@ -76,7 +76,11 @@ def _pages(settings: Settings, sessions: Sessions) -> Blueprint:
         caller.require(Scope.READ)
         shown = overview.projects(caller.project_ids())
         waiting = [w for w in approvals.waiting() if caller.scope_in(w.project_id) is not None]
-        return render_template("dashboard/home.html", projects=shown, waiting=waiting)
+        # The whole store is nobody's affair who sees some of the projects alone.
+        storage = Retention.last() if caller.project_ids() is None else None
+        return render_template(
+            "dashboard/home.html", projects=shown, waiting=waiting, storage=storage
+        )
 
     @pages.get("/projects/<int:project_id>")
     def project(project_id: int) -> str:

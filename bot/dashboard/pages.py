@@ -50,7 +50,7 @@ def blueprint(settings: Settings) -> Blueprint:
             return make_response(error.get_response())
         # An error's own headers (such as Allow) stay, but for what describes its body.
         given = [(n, v) for n, v in error.get_headers() if not n.startswith("Content-")]
-        page = render_template("missing.html", problem=error)
+        page = render_template("missing.html", problem=error, version=__version__)
         return protect(make_response(page, error.code, given))
 
     @pages.get("/")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.models import changes, policies, projects, sessions, tokens
+from bot.models import changes, chores, policies, projects, sessions, tokens
 from bot.models.access import AccessKind, access_of
 from bot.models.status import BuildStatus, DeploymentStatus
 from bot.models.tables import (
@@ -400,6 +400,24 @@ def test_who_may_not_administer_changes_no_variable(desk: Desk, two: tuple[str, 
     assert desk.post("/projects/1/variables", form).status_code == 403
     assert desk.post("/projects/1/variables/remove", form).status_code == 403
     assert 'name="value"' not in desk.get("/projects/1").text
+
+
+def test_home_says_what_is_stored_to_whom_that_concerns(desk: Desk, two: tuple[str, str]) -> None:
+    desk.sign_in()
+    assert "Storage" not in desk.get("/").text
+    figures = {"held": 3_000_000, "budget": 2_000_000, "bytes": 500, "over": 1_000_000}
+    chores.take("retention", "a worker")
+    chores.complete("retention", "a worker", figures)
+    text = desk.get("/").text
+    assert "deployments hold 3.0 MB of 2.0 MB" in text
+    assert "1.0 MB too much is needed" in text
+    chores.take("retention", "a worker")
+    chores.complete("retention", "a worker", {"problem": "The store is <gone>."})
+    assert "retention failed just now: The store is &lt;gone&gt;." in desk.get("/").text
+    desk.post("/sign-out")
+    desk.csrf = ""
+    desk.sign_in(project_id=1)
+    assert "Storage" not in desk.get("/").text
 
 
 def test_who_may_not_administer_sees_how_long_and_changes_nothing(
