@@ -27,7 +27,7 @@ from benchmarks.bots import running_bot
 from benchmarks.programs import free_port, table
 from bot.local import push
 from bot.models import sql
-from bot.models.database import connect
+from bot.models.database import Database, connect
 from bot.models.ids import new_id, now
 from bot.settings import Settings
 
@@ -158,9 +158,8 @@ def of_largest(client: Client) -> dict[str, str]:
     }
 
 
-def fill(url: str, deployments: int, files: int) -> None:
+def fill(database: Database, deployments: int, files: int) -> None:
     """Rows that nobody will ask for, as the bot would have written them."""
-    database = connect(url)
     moment = now()
     names = [f"octo/project-{number}" for number in range(_PROJECTS)]
     with database.write():
@@ -242,7 +241,6 @@ def fill(url: str, deployments: int, files: int) -> None:
             with database.write(durable=False):
                 sql.execute_many(statement, some)
     database.execute_sql("ANALYZE")
-    database.close()
 
 
 def _portions(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
@@ -269,7 +267,9 @@ def main() -> None:
             asked = paths(client, deploy(settings, client, folder / "site"))
             empty = {name: client.median_of(asked[name], options.rounds) for name in asked}
         started = time.monotonic()
-        fill(settings.DATABASE_URL, options.deployments, options.files)
+        database = connect(settings.DATABASE_URL)
+        fill(database, options.deployments, options.files)
+        database.close()
         print(f"filled in {time.monotonic() - started:.0f} s")
         with running_bot(folder, **given) as settings:
             client = Client(settings, token)

@@ -87,7 +87,9 @@ def blueprint(services: Services) -> APIBlueprint:
         responses={200: AuditPage, 404: Problem},
     )
     def get_audit(query: AuditFilter) -> Response:
-        rows = AuditEntry.select().where(AuditEntry.at >= query.since)
+        rows = AuditEntry.select()
+        if query.since:
+            rows = rows.where(AuditEntry.at >= query.since)
         if query.project_id is None:
             find.caller().require_everywhere(Scope.ADMIN)
         else:
