@@ -52,4 +52,4 @@ def retention(session: Session, project: str, reset: bool, **values: int | None)
 def _amount(name: str, value: int) -> str:
     if name == "production_kept":
         return str(value)
-    return f"{value} days" if value else "for ever"
+    return f"{value} day{'s' * (value > 1)}" if value else "for ever"

@@ -164,6 +164,30 @@ def test_domains_users_and_projects_are_looked_after(bot: Bot, run: Run) -> None
     assert "main" in run("projects", "show", **here).stdout
 
 
+def test_how_long_things_are_kept_is_said_and_what_would_go_is_listed(
+    bot: Bot, run: Run, tmp_path: Path
+) -> None:
+    here = {"DEPLOYSTACK_URL": bot.url, "DEPLOYSTACK_PROJECT": "kept"}
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "index.html").write_text("kept")
+    made = told(run("deploy", str(folder), "--json", **here))["deployment_id"]
+    run("retention", "--idle-days", "1", "--failed-days", "0", **here)
+    changed = told(run("retention", "--production-kept", "2", "--json", **here))
+    assert (changed["idle_days"], changed["failed_days"], changed["production_kept"]) == (1, 0, 2)
+    shown = run("retention", **here).stdout
+    assert "1 day (own)" in shown
+    assert "for ever (own)" in shown
+    assert "goes within a day" in run("inspect", made, **here).stdout
+    assert "production leads to it" not in run("inspect", made, **here).stdout
+    assert told(run("gc", "--dry-run", "--json", **here))["dry_run"] is True
+    assert "Would free" in run("gc", "--dry-run", **here).stdout
+    assert "Freed" in run("gc", **here).stdout
+    reset = told(run("retention", "--default", "--json", **here))
+    assert set(reset["own"].values()) == {None}
+    run("retention", "--idle-days", "-1", code=2, **here)
+
+
 def test_a_host_that_is_not_there_is_a_fault_and_a_wrong_token_is_not(bot: Bot, run: Run) -> None:
     assert "[unreachable]" in run("list", "--server", "http://127.0.0.1:9", code=3).stderr
     run("list", DEPLOYSTACK_URL=bot.url, DEPLOYSTACK_TOKEN="dst_wrong", code=5)
