@@ -68,7 +68,8 @@ UPDATE deployments SET trusted = ?, ref = ?, source = ?, environment = ?, status
     remote_id = NULL, updated_at = ? WHERE id = ?
 """
 _OWN_VARIABLES = """
-SELECT 1 FROM variables WHERE project_id = ? AND (context <> 'all' OR branch <> '') LIMIT 1
+SELECT 1 FROM projects p JOIN variables v ON v.project_id IN (p.id, p.main_id)
+WHERE p.id = ? AND (v.context <> 'all' OR v.branch <> '') LIMIT 1
 """
 _UNFINISHED = """
 SELECT id FROM builds WHERE deployment_id = ?

@@ -219,6 +219,19 @@ def test_it_has_what_is_plain_of_its_main_project_and_no_secret(main_id: int) ->
     assert "D" in variables.for_build(docs_id(), "production", main_id)
 
 
+@pytest.mark.parametrize("context", [Context.ALL, Context.PRODUCTION])
+def test_other_variables_of_the_main_project_make_another_build_for_production(
+    main_id: int, context: Context
+) -> None:
+    docs = docs_of(push(main_id, A, "topic"))
+    go_live(docs)
+    variables.put(main_id, "A", context, "plain", secret=False)
+    again = docs_of(push(main_id, A, "main"))
+    assert again.created is (context is Context.PRODUCTION)
+    assert Deployment.get_by_id(docs.deployment_id).environment == "production"
+    assert ("production" in led_to(docs_id())) is not again.created
+
+
 @pytest.mark.parametrize(
     ("in_main", "in_docs", "expected"),
     [
