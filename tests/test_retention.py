@@ -45,9 +45,9 @@ class Bot:
         with self.database.write():
             asked = deployments.request_build(self.project_id, sha, "topic", "push", "preview")
             created = now() - days_old * DAY
-            Deployment.update(status=DeploymentStatus.READY, created_at=created).where(
-                Deployment.id == asked.deployment_id
-            ).execute()
+            Deployment.update(
+                status=DeploymentStatus.READY, created_at=created, updated_at=created
+            ).where(Deployment.id == asked.deployment_id).execute()
             Build.update(status="ready", completed_at=created).where(
                 Build.id == asked.build_id
             ).execute()

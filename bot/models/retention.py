@@ -36,19 +36,21 @@ class Policy:
 class Candidate:
     """A live deployment. `ref` is a branch; `sha` is empty for an upload.
 
-    `visited_at` is the hour of its last visit (ms); 0: nobody has been there.
+    `live_at` is when it went live last, `visited_at` the hour of its last visit (both in ms);
+    0: nobody has been there. `trusted`: its branch is one of the repository's own.
     """
 
     id: str
     sha: str
     ref: str
     production: bool
-    created_at: int
+    live_at: int
     visited_at: int = 0
+    trusted: bool = True
 
     @property
     def used_at(self) -> int:
-        return max(self.created_at, self.visited_at)
+        return max(self.live_at, self.visited_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _heads(one: Candidate, facts: Facts) -> list[str]:
 def _ended(one: Candidate, facts: Facts, policy: Policy) -> tuple[int, str] | None:
     """When it goes: so long after the last branch or pull request of it has ended."""
     ends: list[int | None] = []
-    if one.ref in facts.branches:
+    if one.trusted and one.ref in facts.branches:
         ends.append(facts.branches[one.ref][1])
     ends += [
         closed
@@ -152,8 +154,9 @@ def _unused(one: Candidate, policy: Policy) -> tuple[int, str] | None:
 
 
 _LIVE = """
-SELECT d.id, d.sha, d.ref, d.environment, d.created_at, (
-    SELECT MAX(t.hour) FROM traffic t WHERE t.deployment_id = d.id AND t.status IN (2, 3))
+SELECT d.id, COALESCE(d.sha, ''), d.ref, d.environment = 'production', d.updated_at, COALESCE((
+    SELECT MAX(t.hour) FROM traffic t WHERE t.deployment_id = d.id AND t.status IN (2, 3)), 0),
+    d.trusted
 FROM deployments d
 WHERE d.project_id = ? AND d.status = ? ORDER BY d.created_at DESC, d.id DESC
 """
@@ -170,12 +173,7 @@ def facts_of(project_id: int) -> Facts:
     ):
         aliases[deployment_id].append((kind, name))
     return Facts(
-        live=tuple(
-            Candidate(id_, sha or "", ref, environment == "production", created_at, visited or 0)
-            for id_, sha, ref, environment, created_at, visited in sql.rows(
-                _LIVE, project_id, DeploymentStatus.READY
-            )
-        ),
+        live=tuple(Candidate(*row) for row in sql.rows(_LIVE, project_id, DeploymentStatus.READY)),
         building=frozenset(row[0] for row in sql.rows(_BUILDING, project_id, *ACTIVE)),
         aliases={id_: tuple(names) for id_, names in aliases.items()},
         branches={

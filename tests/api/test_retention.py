@@ -20,7 +20,8 @@ from tests.uploads.archives import zip_of
 def old(api: Running, days: int = 100) -> str:
     """An upload that nobody has used since it was made."""
     made = str(upload(api, zip_of(SITE | {"own.txt": f"{days} days"})).json["deployment_id"])
-    Deployment.update(created_at=now() - days * DAY).where(Deployment.id == made).execute()
+    then = now() - days * DAY
+    Deployment.update(created_at=then, updated_at=then).where(Deployment.id == made).execute()
     return made
 
 

@@ -34,7 +34,7 @@ def facts(one: Candidate, **given: Any) -> Facts:
 
 
 def preview(sha: str = "a", ref: str = "topic") -> Candidate:
-    return Candidate("dpl-1", sha, ref, production=False, created_at=1)
+    return Candidate("dpl-1", sha, ref, production=False, live_at=1)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,20 @@ def test_production_beyond_the_newest_goes_as_previews_do() -> None:
     verdicts = decide(given, Policy(production_kept=2, idle_days=3))
     assert [verdicts[f"dpl-{n}"].kept for n in range(4)] == [True, True, False, False]
     assert [verdicts[f"dpl-{n}"].expired(NOW) for n in range(4)] == [False, False, False, True]
+
+
+def test_a_forks_branch_is_none_of_ours_whatever_its_name() -> None:
+    patch = Candidate("dpl-1", "a", "main", production=False, live_at=1, trusted=False)
+    given = facts(patch, branches={"main": ("b", None)}, pull_requests={5: ("a", "main", LONG_AGO)})
+    assert decide(given, POLICY)["dpl-1"].expired(NOW)
+
+
+def test_what_was_built_again_is_as_good_as_new(database: Database, project_id: int) -> None:
+    again = live(database, project_id, "a" * 40, "topic")
+    Deployment.update(created_at=1, updated_at=now()).where(Deployment.id == again).execute()
+    assert not retention.going(project_id, Policy(idle_days=1), now())[0].due
+    Deployment.update(updated_at=1).where(Deployment.id == again).execute()
+    assert retention.going(project_id, Policy(idle_days=1), now())[0].due
 
 
 def test_days_of_zero_are_for_ever() -> None:
