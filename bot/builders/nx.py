@@ -32,8 +32,8 @@ _CONFIGURATIONS = (
 def plan(workspace: Workspace, base: str) -> Plan:
     """How the project becomes a site under `base`."""
     build = _target(workspace)
-    executor = str(build.get("executor") or "") or _by_files(workspace)
-    rows = (row for row in _BUILDERS if any(word in executor for word in row[0]))
+    said = (_said(build), _by_files(workspace))
+    rows = (row for text in said for row in _BUILDERS if any(word in text for word in row[0]))
     _, framework, spa, option = next(rows, ((), "Nx", False, ""))
     options = (option.format(base=base),) if option else ()
     command = ("nx", "build", nx_name(workspace, workspace.project), *options)
@@ -65,8 +65,15 @@ def _target(workspace: Workspace) -> Mapping[str, Any]:
     return build if isinstance(build, dict) else {}
 
 
+def _said(build: Mapping[str, Any]) -> str:
+    """What builds, as far as the target says: its executor, or the command that it runs."""
+    options = build.get("options")
+    command = options.get("command") if isinstance(options, dict) else ""
+    return f"{build.get('executor', '')} {build.get('command', '')} {command}"
+
+
 def _by_files(workspace: Workspace) -> str:
-    """What Nx's plugins make a target of, where the project names none."""
+    """What Nx's plugins make a target of, where the project says nothing that is known."""
     prefix = f"{workspace.project}/"
     for name, builder in _CONFIGURATIONS:
         if any(path.startswith(prefix + name) for path in workspace.tree.files):

@@ -277,6 +277,8 @@ def nx(project: dict[str, Any], **files: str) -> MemoryTree:
           "options": {"outputPath": {"base": "out/shop"}}}}}, {}, f" --base-href={BASE}",
          "out/shop"),
         ({"name": "shop", "targets": {"build": {"executor": "nx:run-commands",
+          "options": {"command": "vite build"}}}}, {}, f" --base={BASE}", "dist/apps/shop"),
+        ({"name": "shop", "targets": {"build": {"executor": "nx:run-commands",
           "outputs": ["{workspaceRoot}/dist/{projectRoot}/site"]}}}, {}, "",
          "dist/apps/shop/site"),
     ],
