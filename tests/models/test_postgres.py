@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.errors import InvalidSetting, SystemFault
-from bot.models import builds, deployments, inbox, outbox, projects
+from bot.models import builds, deployments, inbox, outbox, parts, projects, sql
 from bot.models.database import Database, connect
 from bot.models.group_commit import GroupCommit
 from bot.models.ids import now
@@ -167,6 +167,34 @@ def test_a_push_and_the_end_of_an_older_build_leave_the_alias_at_the_newer(
         assert not any(at_once(step, 4))
         alias = Alias.get(Alias.kind == AliasKind.BRANCH)
         assert alias.deployment_id == made[head]
+
+
+def test_the_projects_of_one_repository_have_one_lock(shared: Database) -> None:
+    main = project(shared)
+    with shared.write():
+        asked = deployments.request_build(main, "a" * 40, "main", "push", "production")
+        docs = deployments.project_of(parts.request(asked.deployment_id, ["docs"])[0].deployment_id)
+        shop = deployments.project_of(parts.request(asked.deployment_id, ["shop"])[0].deployment_id)
+    assert docs is not None
+    assert shop is not None
+    inside: list[int] = []
+    most = 0
+
+    def decide(number: int) -> None:
+        nonlocal most
+        first, second = [(main, docs), (docs, shop), (shop, main)][number % 3]
+        with shared.write():
+            sql.lock_project(first)
+            inside.append(number)
+            most = max(most, len(inside))
+            # Upon another, meanwhile: with a lock for each they would wait for one another.
+            outbox.add(second, "status", f"key-{number}", {})
+            inside.remove(number)
+
+    for _ in range(5):
+        assert at_once(decide) == [None] * _THREADS
+    assert most == 1
+    assert OutboxEntry.select().count() == 5 * _THREADS
 
 
 def test_no_more_connections_are_opened_than_allowed(postgres: Postgres, migrated: str) -> None:
