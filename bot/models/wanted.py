@@ -51,6 +51,11 @@ def offering() -> list[Offering]:
     return [Offering(*row) for row in sql.rows(_OFFERING)]
 
 
+def is_offered(project: str) -> bool:
+    """Whether the project of this name builds commits on visits."""
+    return any(one.name == project for one in offering())
+
+
 def want(sha: str) -> Wish:
     """Have a commit looked for, unless that has been done; writes by itself."""
     if not offering():

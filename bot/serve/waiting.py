@@ -36,7 +36,9 @@ class Waiting:
         if found.status == DeploymentStatus.DELETED:
             return visit.page(410, pages.page("Deleted", "This deployment was deleted."))
         if found.status == DeploymentStatus.EXPIRED:
-            return visit.page(410, pages.page("No longer kept", _EXPIRED))
+            gone = 410, pages.page("No longer kept", _EXPIRED)
+            offered = found.sha and visit.is_navigation() and wanted.is_offered(found.project)
+            return self._on_visit(found.sha, visit, gone) if offered else visit.page(*gone)
         if found.status == DeploymentStatus.SKIPPED:
             text = found.problem or "The commit's message asked for no deployment."
             link = (log, "See its log") if log else None
@@ -70,22 +72,20 @@ class Waiting:
                 body = pages.following("Waiting for approval", text, "waiting", pull_request)
                 return visit.page(202, body, _following("waiting for approval"))
             if visit.is_navigation():
-                return self._on_visit(key, visit)
+                return self._on_visit(key, visit, (404, pages.no_deployment()))
         return visit.page(404, pages.no_deployment())
 
-    def _on_visit(self, sha: str, visit: Visit) -> Iterable[bytes]:
-        """A commit that was never built: have the worker look for it (`bot.visits`), where
-        a project builds on visits.
+    def _on_visit(self, sha: str, visit: Visit, otherwise: tuple[int, bytes]) -> Iterable[bytes]:
+        """A commit that was never built, or is no longer kept: have the worker look for it
+        (`bot.visits`), where a project builds on visits.
         """
         wish = wanted.want(sha)
         if wish is Wish.LIMITED:
             text = "Too many commits are asked for at the moment. Try again in a minute."
             return visit.page(429, pages.page("One moment", text), [("Retry-After", "60")])
         if wish not in {Wish.NEW, Wish.ASKED}:
-            return visit.page(404, pages.no_deployment())
-        text = (
-            f"Commit {sha[:12]} was never built. It is being looked for in the branches and tags."
-        )
+            return visit.page(*otherwise)
+        text = f"Commit {sha[:12]} is not built. It is being looked for in the branches and tags."
         body = pages.following("Looking for the commit", text, "looking", None)
         return visit.page(202, body, _following("looking for the commit"))
 

@@ -193,6 +193,18 @@ def test_a_visit_builds_a_commit_that_was_never_built(
         assert (made.sha, made.ref, made.source, made.environment) == (
             repository["second"], "main", "visit", "preview",
         )  # fmt: skip
+        # What retention took away is built again in the same way.
+        Deployment.update(status=DeploymentStatus.EXPIRED).execute()
+        Build.update(status=BuildStatus.READY).execute()
+        assert host.get(path).status == 410  # a part of a page, or a program
+        assert host.visit(path).headers["X-Build-Status"] == "looking for the commit"
+        visits.look(lambda build_id, _delay: requeued.append(build_id))
+        assert host.visit(path).headers["X-Build-Status"] == "queued"
+        assert (len(requeued), Deployment.get().id) == (2, made.id)
+        Deployment.update(status=DeploymentStatus.EXPIRED).execute()
+        projects.switch(project.id, "build_on_visit", False)
+        assert host.visit(path).status == 410
+        projects.switch(project.id, "build_on_visit", True)
         # Merely resolvable: never built, and not looked for again for a while.
         assert host.visit(f"/{repository['fork']}/").status == 404
         assert Deployment.get_or_none(Deployment.sha == repository["fork"]) is None
