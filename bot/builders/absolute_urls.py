@@ -9,7 +9,7 @@ https://html.spec.whatwg.org/multipage/indices.html#attributes-3
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from bot.builders.job import BuildLog
@@ -28,6 +28,10 @@ _MARKS = (
     *(b"(/", b'("/', b"('/", b"( /", b'( "/', b"( '/"),
     *(b", /", b",/", b'import "/', b"import '/", b':"/', b': "/'),
 )
+_MARKS_BY_END = {
+    end: tuple(mark for mark in _MARKS if mark.endswith(end))
+    for end in dict.fromkeys(mark[-2:] for mark in _MARKS)
+}
 
 
 class AbsoluteUrls:
@@ -38,12 +42,22 @@ class AbsoluteUrls:
         self.texts: list[str] = []
         self.count = 0
 
-    def passing(self, files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-        """The same files, each looked at where the site lies below a path."""
-        for path, file in files:
-            if self._base != b"/" and _is_looked_at(path):
-                self._look_at(path, file)
-            yield path, file
+    def look_at(self, path: str, content: bytes) -> None:
+        """Look for them in one file, where the site lies below a path."""
+        if self._base == b"/" or not _is_looked_at(path) or len(content) > _LARGEST:
+            return
+        # Most files have none, which plain searches tell ten times faster than patterns.
+        if not _may_miss(content.replace(self._base, b"")):
+            return
+        for at, url in _urls(path, content):
+            if _misses(url, self._base):
+                self.count += 1
+                if len(self.texts) < _MENTIONED:
+                    line = content.count(b"\n", 0, at) + 1
+                    self.texts.append(f"{path}, line {line}: {url.decode(errors='replace')[:200]}")
+
+    def look_into(self, path: str, file: Path) -> None:
+        """No page is as large as that."""
 
     def report(self, log: BuildLog) -> tuple[str, ...]:
         """Say what was found; answers the warnings, to be kept with the build."""
@@ -60,20 +74,13 @@ class AbsoluteUrls:
             log.say(f"Warning: {warning}")
         return warnings
 
-    def _look_at(self, path: str, file: Path) -> None:
-        if file.stat().st_size > _LARGEST:
-            return
-        content = file.read_bytes()
-        # Most files have none, which plain searches tell ten times faster than patterns.
-        others = content.replace(self._base, b"")
-        if not any(mark in others for mark in _MARKS):
-            return
-        for at, url in _urls(path, content):
-            if _misses(url, self._base):
-                self.count += 1
-                if len(self.texts) < _MENTIONED:
-                    line = content.count(b"\n", 0, at) + 1
-                    self.texts.append(f"{path}, line {line}: {url.decode(errors='replace')[:200]}")
+
+def _may_miss(content: bytes) -> bool:
+    """Whether one of the marks is there. What two of its bytes rule out is looked for once."""
+    return any(
+        end in content and any(mark in content for mark in marks)
+        for end, marks in _MARKS_BY_END.items()
+    )
 
 
 def _is_looked_at(path: str) -> bool:

@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, quote_plus
@@ -60,28 +59,16 @@ class LeakGate:
         """Whether there is anything to look for."""
         return bool(self._forms)
 
-    def passing(self, files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-        """The same files, each looked at; raises `UserError` at the first that has a secret."""
-        for path, file in files:
-            if self._forms:
-                self._look_at(path, file)
-            yield path, file
+    def look_at(self, path: str, content: bytes) -> None:
+        """Raise `UserError` where a file has a secret in it."""
+        if (found := self._find(content)) is not None:
+            name, at = found
+            raise Leak(name, path, content.count(b"\n", 0, at) + 1).error()
 
-    def _look_at(self, path: str, file: Path) -> None:
-        """Small files are the many: each gets one read of just its size."""
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            expected = min(os.fstat(descriptor).st_size + 1, _CHUNK)
-            content = os.read(descriptor, expected)
-            if len(content) < expected:
-                if (found := self._find(content)) is not None:
-                    name, at = found
-                    raise Leak(name, path, content.count(b"\n", 0, at) + 1).error()
-                return
-            with os.fdopen(os.dup(descriptor), "rb", buffering=0) as rest:
-                self.check(path, chain([content], chunks_of(rest)))
-        finally:
-            os.close(descriptor)
+    def look_into(self, path: str, file: Path) -> None:
+        """The same of a file that is not held in memory."""
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as content:
+            self.check(path, chunks_of(content))
 
     def reading(self, path: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same chunks, looked at as they go by."""

@@ -283,10 +283,10 @@ class Pipeline:
                 control.log.say(f"Publishing {shown if shown != '.' else 'the whole folder'}")
                 checked = output.check_folder(folder, output.limits_of(settings), control.log)
                 urls, mentions = AbsoluteUrls(job.base_path), unchanged.Mentions(job)
-                passing = urls.passing(self._gate(job).passing(checked))
-                if origin.fingerprint:
-                    passing = mentions.passing(passing)
-                files = publish.store_folder(self._store, passing, job.previous)
+                gate = self._gate(job)
+                wanted = ((gate, gate), (urls, True), (mentions, origin.fingerprint))
+                lookers = [looker for looker, is_wanted in wanted if is_wanted]
+                files = publish.store_folder(self._store, checked, job.previous, lookers)
                 warnings = urls.report(control.log)
                 if mentions.found:
                     origin = replace(origin, fingerprint="")

@@ -7,13 +7,14 @@ deployment visible (`Store.publish` is).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bot.builders.git_process import ObjectReader
 from bot.builders.git_tree import Blob
 from bot.builders.job import BuildLog, Job
 from bot.builders.leaks import LeakGate
+from bot.builders.looking import Looker, looked_at
 from bot.builders.plan import Plan
 from bot.builders.tree import Tree
 from bot.storage.manifest import Entry, Manifest, media_type
@@ -21,18 +22,22 @@ from bot.storage.store import NotPublished, Store
 
 
 def store_folder(
-    store: Store, files: Iterable[tuple[str, Path]], previous: str = ""
+    store: Store,
+    files: Iterable[tuple[str, Path]],
+    previous: str = "",
+    lookers: Sequence[Looker] = (),
 ) -> dict[str, Entry]:
     """Store the files of an output folder, which are given up to the store.
 
-    `previous` is an earlier deployment that has many of them; empty: none.
+    `previous` is an earlier deployment that has many of them; empty: none. Raises what one of
+    `lookers` raises, who see each file first.
     """
     entries: dict[str, Entry] = {}
     if previous:
         store.expect(previous)
     with store.batch():
-        for path, file in files:
-            digest, size = store.put_file(file)
+        for path, file, known in looked_at(files, lookers):
+            digest, size = store.put_file(file, known)
             entries[path] = Entry(digest, size, media_type(path))
     return entries
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,6 @@ from bot.builders.toolchain import Toolchain
 from bot.builders.tree import Tree
 
 _FORMAT = 1
-_LARGEST = 16 << 20  # bytes of one file that is looked through
 
 
 def origin_of(source: Source, plan: Plan, job: Job) -> Origin:
@@ -69,21 +67,15 @@ def tools_of(toolchain: Toolchain, plan: Plan) -> str:
 
 
 class Mentions:
-    """Whether files that passed name the commit or the deployment that they belong to."""
+    """Whether any file names the commit or the deployment that it belongs to."""
 
     def __init__(self, job: Job) -> None:
         self._names = [name.encode() for name in (job.sha[:7], job.deployment_id) if name]
         self.found = False
 
-    def passing(self, files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
-        """The same files, looked through until one names it."""
-        for path, file in files:
-            if not self.found:
-                self.found = self._names_it(file)
-            yield path, file
+    def look_at(self, _path: str, content: bytes) -> None:
+        if not self.found:
+            self.found = any(name in content for name in self._names)
 
-    def _names_it(self, file: Path) -> bool:
-        if file.stat().st_size > _LARGEST:
-            return True  # nobody knows
-        content = file.read_bytes()
-        return any(name in content for name in self._names)
+    def look_into(self, _path: str, _file: Path) -> None:
+        self.found = True  # for all that is known

@@ -73,9 +73,9 @@ class DiskStore:
     def expect(self, deployment_id: str) -> None:
         """Asking a disk costs microseconds."""
 
-    def put_file(self, path: Path) -> tuple[str, int]:
+    def put_file(self, path: Path, known: tuple[str, int] | None = None) -> tuple[str, int]:
         with _faults("cannot take a file"):
-            digest, size = digest_of(path)
+            digest, size = known or digest_of(path)
             if not self._has(digest, size):
                 self._link_or_copy(path, self.path(digest))
                 self._note(digest)

@@ -78,9 +78,9 @@ class S3Store:
                 for variant in entry.variants:
                     self._confirmed.add(variant.digest, variant.size, epoch)
 
-    def put_file(self, path: Path) -> tuple[str, int]:
+    def put_file(self, path: Path, known: tuple[str, int] | None = None) -> tuple[str, int]:
         with _faults("cannot take a file"):
-            digest, size = digest_of(path)
+            digest, size = known or digest_of(path)
             self._put_path(digest, size, path)
         return digest, size
 

@@ -56,8 +56,10 @@ class Store(Protocol):
         store that is far away from being asked for each.
         """
 
-    def put_file(self, path: Path) -> tuple[str, int]:
+    def put_file(self, path: Path, known: tuple[str, int] | None = None) -> tuple[str, int]:
         """Store a regular file; answers (SHA-256 in hex, size in bytes).
+
+        `known` is that answer where the caller has just read the file.
 
         The file may be linked in rather than copied, and becomes read-only: nobody
         may write to it afterwards.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import random
@@ -15,6 +16,7 @@ import pytest
 
 from bot.builders.leaks import CODE, LeakGate, forms, own_secrets
 from bot.builders.log import FileLog
+from bot.builders.looking import LARGEST, looked_at
 from bot.errors import UserError
 from bot.secret import Secret
 from bot.settings import Settings
@@ -94,17 +96,29 @@ def test_the_first_secret_of_several_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     files = [(path.name, path) for path in sorted(tmp_path.iterdir())]
     with pytest.raises(UserError, match=r"The secret B would be published: it is in b\.bin, line"):
-        list(gate(A="first-secret", B="second-secret").passing(files))
+        list(looked_at(files, [gate(A="first-secret", B="second-secret")]))
 
 
-@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) - 1, 3 << 20])
+@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) - 1, 3 << 20, LARGEST])
 def test_a_file_of_any_size_is_read_to_its_end(tmp_path: Path, size: int) -> None:
     file = tmp_path / "large"
     file.write_bytes(b"\n" * size + b"0123456789")
     with pytest.raises(UserError, match=f"line {size + 1}."):
-        list(gate(A="0123456789").passing([("large", file)]))
-    file.write_bytes(b"\n" * size)
-    assert list(gate(A="0123456789").passing([("large", file)])) == [("large", file)]
+        list(looked_at([("large", file)], [gate(A="0123456789")]))
+    content = b"\n" * size
+    file.write_bytes(content)
+    ((path, _, known),) = looked_at([("large", file)], [gate(A="0123456789")])
+    assert (path, known) == ("large", (hashlib.sha256(content).hexdigest(), size))
+    file.write_bytes(content + b"\n" * (LARGEST + 1))
+    ((path, _, known),) = looked_at([("large", file)], [gate(A="0123456789")])
+    assert (path, known) == ("large", None)
+
+
+def test_what_a_link_leads_to_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0123456789")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        list(looked_at([("link", tmp_path / "link")], []))
 
 
 def test_the_bots_own_secrets_are_guarded_by_the_names_of_their_settings(

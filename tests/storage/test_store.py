@@ -65,6 +65,15 @@ def test_storing_the_same_content_again_answers_the_same(store: Store, tmp_path:
     first = store.put_bytes([b"again"])
     assert store.put_bytes([b"ag", b"ain"]) == first
     assert store.put_file(file) == first
+    assert store.put_file(file, first) == first
+
+
+def test_a_file_that_its_giver_has_read_is_not_read_again(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"known")
+    known = (sha256(b"known"), 5)
+    assert store.put_file(file, known) == known
+    assert content_of(store, known[0]) == b"known"
 
 
 def test_a_content_that_is_not_there_is_a_file_not_found(store: Store) -> None:
