@@ -16,7 +16,7 @@ from bot.builders.configuration_parts import for_part, names_of
 from bot.builders.detect import Given
 from bot.builders.framework import Framework
 from bot.builders.frameworks import GENERATORS, NODE_FRAMEWORKS
-from bot.builders.plan import Plan, Step
+from bot.builders.plan import Plan, Step, program_folders
 from bot.builders.project import Project
 from bot.builders.tree import Tree
 
@@ -124,7 +124,7 @@ def _apply(
         node=found.node if build.node is UNSET else build.node,
         python=found.python if build.python is UNSET else build.python,
         package_manager=manager,
-        path=detect.program_folders(found, found.workspace) if command else found.path,
+        path=program_folders(found) if command else found.path,
         restorable=install is None or not install or install[:2] in _PLAIN_INSTALLS,
         decided=_decided(configuration, contexts),
         configuration={NAME: configuration.text} if configuration.serves else {},

@@ -75,7 +75,8 @@ def dependencies_of(
     if plan.package_manager == UV:
         return _of_python(tree / plan.root, plan, toolchain, stored)
     # Of a workspace also those of the packages that the project needs, in order.
-    own = (plan.install_folder, *((*plan.needed, plan.root) if plan.workspace else ()))
+    needed = (*plan.needed, plan.root) if plan.workspace else ()
+    own = tuple(dict.fromkeys((plan.install_folder, *needed)))
     scripts = tuple(
         (folder, name) for folder in own for name in _scripts(tree / folder / "package.json")
     )

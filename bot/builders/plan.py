@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -94,3 +95,14 @@ class Plan:
 
     def step(self, name: str) -> Step | None:
         return next((step for step in self.steps if step.name == name), None)
+
+
+def program_folders(found: Plan) -> tuple[str, ...]:
+    """Where the programs lie that a plan's install steps bring, relative to its root."""
+    if found.package_manager == UV:
+        return (f"{PYTHON}/bin",)
+    if not found.package_manager:
+        return ()
+    own = "node_modules/.bin"
+    above = posixpath.relpath(found.install_folder, found.root)
+    return (own,) if above == "." else (own, posixpath.join(above, own))

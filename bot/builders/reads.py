@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from bot.builders.dependency_key import LIFECYCLE
 from bot.builders.package_json import read_package
@@ -141,7 +142,17 @@ class _Reach:
         return beside and target != "." and not self._is_folder(target)
 
     def _is_folder(self, target: str) -> bool:
-        return any(path.startswith(f"{target}/") for path in self._source.tree.files)
+        return target in self._folders_of_tree
+
+    @cached_property
+    def _folders_of_tree(self) -> frozenset[str]:
+        found: set[str] = set()
+        for path in self._source.tree.files:
+            folder = posixpath.dirname(path)
+            while folder and folder not in found:
+                found.add(folder)
+                folder = posixpath.dirname(folder)
+        return frozenset(found)
 
     def _names_others(self) -> bool:
         """Whether anything names a package of the workspace that the project says it does not

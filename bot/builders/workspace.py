@@ -26,13 +26,19 @@ from bot.errors import UserError
 
 PNPM = "pnpm-workspace.yaml"
 NX, NX_PROJECT = "nx.json", "project.json"
+# A script that builds other packages of its workspace.
+_SEES_TO_OTHERS = re.compile(
+    r"\b(?:turbo|nx|lerna|wsrun)\b|\bworkspaces? "
+    r"|\s(?:-w|-ws|-r|-F|--workspaces?|--recursive|--filter)\b"
+)
 # What a package asks for that no registry has.
 _LOCAL = ("workspace:", "file:", "link:", "portal:")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`root` and the members' folders are paths within the tree; `project` is one of them.
+    """`root` and the members' folders are paths within the tree; `project` is one of them, or
+    the root itself.
 
     `package` is what lies at the root. `integrated`: the project is Nx's own, and has no
     package.json.
@@ -67,9 +73,16 @@ class Workspace:
         """Whether an install of the workspace brings the program."""
         return program in self.package.dependencies
 
+    def package_of(self, folder: str) -> Package:
+        """The package of a member, or of the root."""
+        return self.members.get(folder, self.package)
+
+    def name_of(self, folder: str) -> str:
+        """What a package is called; empty: it has no name."""
+        return str(self.package_of(folder).content.get("name") or "")
+
     def _add_needs(self, folder: str, found: dict[str, None], above: tuple[str, ...]) -> None:
-        package = self.members.get(folder)
-        for name, wanted in package.dependencies.items() if package is not None else ():
+        for name, wanted in self.package_of(folder).dependencies.items():
             other = self._by_name.get(name)
             if other is None or other in found or other in above:
                 continue
@@ -99,6 +112,17 @@ def enclosing(tree: Tree, project: str) -> Workspace | None:
             )
             return None if alone else found
     return None
+
+
+def needed_by_its_root(tree: Tree, project: str) -> Workspace | None:
+    """The workspace whose root is the folder `project` itself, where that depends on any of
+    its packages, and its own script does not see to them."""
+    patterns, package = _patterns(tree, project), read_package(tree, project)
+    if not patterns or package is None or _SEES_TO_OTHERS.search(package.scripts.get("build", "")):
+        return None
+    members = dict(_members(tree, project, patterns))
+    found = Workspace(tree, project, project, members, _managed(tree, project, package))
+    return found if found.needed else None
 
 
 def _at(tree: Tree, folder: str, project: str) -> Workspace | None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from bot.builders.plan import Step
+from bot.builders.package_json import Package
+from bot.builders.plan import Plan, Step, program_folders
 from bot.builders.workspace import NX, NX_PROJECT, Workspace, json_of
 
 _BUILD = "build"
@@ -32,9 +34,27 @@ def described(workspace: Workspace) -> str:
 
 def announced(workspace: Workspace) -> tuple[str, ...]:
     """What the log says of the packages that are built first; nothing: none is."""
-    names = [str(workspace.members[f].content.get("name") or f) for f in _built(workspace)]
+    names = [workspace.name_of(folder) or folder for folder in _built(workspace)]
     by = next((f" by {title}" for title, uses in _RUNNERS if uses(workspace)), "")
     return (f"Built first{by}: {', '.join(names)}",) if names else ()
+
+
+def in_workspace(found: Plan, workspace: Workspace, package: Package, *, announce: bool) -> Plan:
+    """The plan of a member's build, with what it has of its workspace.
+
+    `announce`: whether the packages that it needs are built first.
+    """
+    manager, above = workspace.manager, workspace.package
+    plan = replace(
+        found,
+        workspace=workspace.root,
+        members=tuple(workspace.members),
+        needed=workspace.needed,
+        notes=(described(workspace), *(announced(workspace) if announce else ())),
+        lockfile=workspace.path(manager.lockfile) if manager.lockfile else "",
+        node=package.pinned or above.pinned or package.node or above.node or found.node,
+    )
+    return replace(plan, path=program_folders(plan))
 
 
 def dependency_steps(workspace: Workspace) -> tuple[Step, ...]:
@@ -61,17 +81,22 @@ _RUNNERS = (("Turborepo", uses_turbo), ("Nx", uses_nx))
 def nx_name(workspace: Workspace, folder: str) -> str:
     """What Nx calls the project in a folder."""
     said = json_of(workspace.tree, f"{folder}/{NX_PROJECT}").get("name")
-    package = workspace.members.get(folder)
-    content: Mapping[str, Any] = package.content if package is not None else {}
-    nx = content.get("nx")
+    nx = workspace.package_of(folder).content.get("nx") if not workspace.integrated else None
     own = nx.get("name") if isinstance(nx, dict) else ""
-    return str(said or own or content.get("name") or posixpath.basename(folder))
+    named = workspace.name_of(folder) if not workspace.integrated else ""
+    return str(said or own or named or posixpath.basename(folder))
 
 
 def _by_turbo(workspace: Workspace) -> Iterable[tuple[str, ...]]:
-    name = str(workspace.members[workspace.project].content.get("name", ""))
+    built = _built(workspace)
+    if workspace.project == workspace.root:
+        if built:
+            filters = (f"--filter={workspace.name_of(folder)}" for folder in built)
+            yield "turbo", "run", _BUILD, *filters
+        return
+    name = workspace.name_of(workspace.project)
     filtered = name or f"{{./{posixpath.relpath(workspace.project, workspace.root)}}}"
-    if _built(workspace):
+    if built:
         yield "turbo", "run", _BUILD, f"--filter={filtered}^..."
     own = json_of(workspace.tree, f"{workspace.project}/turbo.json")
     whole = json_of(workspace.tree, workspace.path("turbo.json"))
@@ -86,6 +111,8 @@ def _by_nx(workspace: Workspace) -> Iterable[tuple[str, ...]]:
     if built := _built(workspace):
         names = ",".join(nx_name(workspace, folder) for folder in built)
         yield "nx", "run-many", f"--target={_BUILD}", f"--projects={names}"
+    if workspace.project == workspace.root:
+        return
     targets = json_of(workspace.tree, workspace.path(NX)).get("targetDefaults")
     own = json_of(workspace.tree, f"{workspace.project}/{NX_PROJECT}").get("targets")
     rules = (table.get(_BUILD) for table in (own, targets) if isinstance(table, dict))

@@ -293,3 +293,32 @@ def test_a_project_that_is_nxs_own_is_built_by_nx(
     ]
     assert output in found.outputs[:2]
     assert found.notes == ("Nx workspace at the repository's root; installing there",)
+
+
+@pytest.mark.parametrize(
+    ("build", "needs", "first"),
+    [
+        ("vite build", {"@o/ui": "*"}, ["packages/tokens", "packages/ui"]),
+        ("vite build", {}, []),
+        ("npm run build -w packages/ui && vite build", {"@o/ui": "*"}, []),
+        ("turbo run build && vite build", {"@o/ui": "*"}, []),
+        ("yarn workspaces foreach run build && vite build", {"@o/ui": "*"}, []),
+    ],
+)
+def test_a_site_at_the_root_of_a_workspace_has_what_it_needs_built_first(
+    build: str, needs: dict[str, str], first: list[str]
+) -> None:
+    root = VITE | {"workspaces": ["packages/*"], "scripts": {"build": build}, "dependencies": needs}
+    found = plan(monorepo(**{"package.json": json.dumps(root)}), BASE)
+    assert [found.folder_of(step) for step in found.steps[1:-1]] == first
+    assert found.folder_of(found.steps[0]) == found.folder_of(found.steps[-1]) == "."
+    assert bool(found.notes) is bool(first)
+
+
+def test_a_site_at_the_root_has_turborepo_build_what_it_needs_by_name() -> None:
+    root = VITE | {"workspaces": ["packages/*"], "dependencies": {"@o/ui": "*"}}
+    root |= {"devDependencies": {"vite": "7", "turbo": "2"}}
+    found = plan(monorepo(**{"package.json": json.dumps(root), "turbo.json": "{}"}), BASE)
+    assert found.steps[1].argv == (
+        "node_modules/.bin/turbo", "run", "build", "--filter=@o/tokens", "--filter=@o/ui",
+    )  # fmt: skip
