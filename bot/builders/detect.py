@@ -10,7 +10,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 from bot.builders import nx, scripts
@@ -22,7 +22,8 @@ from bot.builders.package_json import Package
 from bot.builders.plan import PYTHON, UV, Plan, Step
 from bot.builders.project import Project
 from bot.builders.tree import Tree
-from bot.builders.workspace_steps import announced, dependency_steps, described
+from bot.builders.workspace import needed_by_its_root
+from bot.builders.workspace_steps import dependency_steps, in_workspace
 from bot.errors import UserError
 
 # Where a build that we know nothing else of may leave its output.
@@ -203,6 +204,8 @@ def _node_plan(
     package = project.package
     assert package is not None  # noqa: S101 (Node frameworks are recognised by it)
     workspace = project.workspace
+    if workspace is None and framework is not _GENERIC and not given.command:
+        workspace = needed_by_its_root(project.tree, project.root)
     manager = workspace.manager if workspace is not None else package.manager
     steps: tuple[Step, ...] = (Step(name="install", argv=manager.install()),)
     if given.command:
@@ -236,30 +239,7 @@ def _node_plan(
     )
     if workspace is None:
         return found
-    above = workspace.package
-    notes = () if given.command else announced(workspace)
-    return replace(
-        found,
-        workspace=workspace.root,
-        members=tuple(workspace.members),
-        needed=workspace.needed,
-        notes=(described(workspace), *notes),
-        lockfile=workspace.path(manager.lockfile) if manager.lockfile else "",
-        node=package.pinned or above.pinned or package.node or above.node or found.node,
-        path=program_folders(found, workspace.root),
-    )
-
-
-def program_folders(found: Plan, workspace: str) -> tuple[str, ...]:
-    """Where the programs lie that the install steps bring, relative to the project."""
-    if found.package_manager == UV:
-        return (f"{PYTHON}/bin",)
-    if not found.package_manager:
-        return ()
-    own = "node_modules/.bin"
-    if not workspace:
-        return (own,)
-    return own, posixpath.join(posixpath.relpath(workspace, found.root), own)
+    return in_workspace(found, workspace, package, announce=not given.command)
 
 
 def _node_for(framework: Framework, package: Package) -> str:
