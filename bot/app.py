@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from bot.github.breaker import Breaker
     from bot.reconcile import Reconciler
     from bot.retention import Retention
+    from bot.webhooks.intake import Intake
     from bot.worker import Outbox, Worker
-
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -212,6 +212,7 @@ def create_site(parts: Parts) -> Flask:
 
 def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None, Retention]:
     """The worker process's parts. Imports what the web process never needs."""
+    from bot.dead_letters import retry_deliveries
     from bot.github.approval import Approver
     from bot.github.sender import Sender
 
@@ -232,7 +233,9 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None,
     worker.wake_ups = tasks.wake_ups
     if outbox is not None:
         worker.wake_outbox = tasks.deliver
-    return worker, tasks, _reconciler(parts, tasks), _retention(parts)
+    intake = _intake(parts, tasks)
+    worker.replay_failed = lambda: retry_deliveries(intake)
+    return worker, tasks, _reconciler(parts, intake), _retention(parts)
 
 
 def _retention(parts: Parts) -> Retention:
@@ -263,22 +266,27 @@ def _trace(parts: Parts) -> None:
     Traces(parts.bus, otlp(parts.settings))
 
 
-def _reconciler(parts: Parts, tasks: Tasks) -> Reconciler | None:
-    """What takes up missed pushes; `None`: GitHub cannot be asked, or need not be."""
+def _intake(parts: Parts, tasks: Tasks) -> Intake:
+    """What takes deliveries in that did not come by the webhook."""
     from bot.models.group_commit import GroupCommit
-    from bot.reconcile import Reconciler
     from bot.webhooks.intake import Intake
+
+    def wake(build_ids: Sequence[str]) -> None:
+        tasks.woken(build_ids)
+        if parts.client is not None:
+            tasks.deliver()
+
+    return Intake(parts.settings, GroupCommit(parts.database), parts.bus, wake)
+
+
+def _reconciler(parts: Parts, intake: Intake) -> Reconciler | None:
+    """What takes up missed pushes; `None`: GitHub cannot be asked, or need not be."""
+    from bot.reconcile import Reconciler
 
     # Of its own, since it asks much, in a thread of its own.
     client = client_from(parts.settings)
     if client is None or not parts.settings.RECONCILE_EVERY:
         return None
-
-    def wake(build_ids: Sequence[str]) -> None:
-        tasks.woken(build_ids)
-        tasks.deliver()
-
-    intake = Intake(parts.settings, GroupCommit(parts.database), parts.bus, wake)
     return Reconciler(parts.settings, client, intake.take)
 
 

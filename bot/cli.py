@@ -45,6 +45,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "tokens": "tokens",
         "users": "users",
         "gc": "gc",
+        "dead": "dead",
     },
     "The bot itself, on its own machine": {
         "start": "local",

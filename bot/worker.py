@@ -88,6 +88,7 @@ class Worker:
         self.signer = Signer(settings)
         self.requeue: Callable[[str, float], None] = lambda _build_id, _delay: None
         self.wake_outbox: Callable[[], None] = lambda: None
+        self.replay_failed: Callable[[], None] = lambda: None
         self.visits: Visits | None = None
         self.wake_ups: Callable[[], int] = lambda: 0  # that the queue holds
 
@@ -132,6 +133,7 @@ class Worker:
         """Heal what a crash left: builds without a worker, and messages that got lost."""
         self._catch_up()
         self._explainer.look()
+        self.replay_failed()
         self.wake_outbox()
         self.pipeline.tidy()
         with self.database.write():

@@ -21,12 +21,14 @@ _ON_BOTH = (
     "github/test_sender",
     "serve/test_aliases",
     "test_retention.py",
+    "test_dead_letters",
     "test_explanations",
     "test_shared_logs",
     "test_worker.py",
     "test_worker_secrets",
     "webhooks/test_forks",
     "webhooks/test_intake",
+    "webhooks/test_repositories",
 )
 # PostgreSQL shares disk flushes by itself, and plans queries in its own way.
 _SQLITE_ALONE = ("test_group_commit", "found_by_an_index")

@@ -24,6 +24,7 @@ from bot.api.v1 import (
     aliases,
     builds,
     collection,
+    dead_letters,
     deployments,
     domains,
     members,
@@ -94,7 +95,7 @@ def create_api(services: Services) -> OpenAPI:
     api.register_api(provenance.blueprint(services))
     for resource in (
         access, aliases, members, pull_requests, repositories, tokens, users, administration,
-        collection, retention, queue,
+        collection, retention, queue, dead_letters,
     ):  # fmt: skip
         api.register_api(resource.blueprint(services))
     if proxies := services.settings.TRUSTED_PROXIES:

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bot import __version__
 from bot.control import Control
+from bot.dashboard import operations
 from bot.dashboard.actions import RETENTION_WORDS, Actions
 from bot.dashboard.find import find_project
 from bot.dashboard.session import Sessions
@@ -31,6 +32,7 @@ from bot.models.retention import why_kept
 from bot.models.rights import Caller
 from bot.models.status import ACTIVE
 from bot.models.tokens import Scope
+from bot.project_states import advice
 from bot.retention import Retention, default_policy
 from bot.settings import Settings
 
@@ -46,6 +48,7 @@ def create_dashboard(settings: Settings, control: Control) -> Flask:
     sessions.guard(application)
     application.register_blueprint(_pages(settings, sessions))
     application.register_blueprint(Actions(control).blueprint(sessions))
+    application.register_blueprint(operations.blueprint(control))
     _explain_errors(application)
     application.jinja_env.filters["ago"] = _ago
     application.jinja_env.globals.update(
@@ -100,6 +103,7 @@ def _pages(settings: Settings, sessions: Sessions) -> Blueprint:
             pull_requests=overview.pull_requests(project_id),
             waiting=approvals.waiting(project_id),
             domains=claimed,
+            advice=advice(found.state, found.state_note),
             variables=variables.of_project(project_id),
             retention=asdict(policies.of_project(project_id, default_policy(settings))),
             own_retention=policies.own(project_id),

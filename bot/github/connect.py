@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from github.Hook import Hook
     from github.Repository import Repository
 
-EVENTS = ("push", "pull_request", "issue_comment", "delete")
+EVENTS = ("push", "pull_request", "issue_comment", "delete", "repository")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*/(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104
 

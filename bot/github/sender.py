@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bot.errors import SystemFault, UserError
-from bot.github import limits, messages
+from bot.github import limits, messages, refusals
 from bot.github.approval import Approver
 from bot.github.breaker import Breaker, Outage
 from bot.github.client import Client
@@ -23,9 +23,12 @@ from bot.models.status import OutboxState
 from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
 from bot.patience import insist
 from bot.project_name import repository_of
+from bot.project_states import ProjectState
 from bot.settings import Settings
 
 if TYPE_CHECKING:
+    from github import GithubException
+
     from bot.github.remote import Remote
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ _MENDING = 300.0  # seconds
 _PATIENCE = 6 * limits.HOUR
 # Where a status has waited this long, the newer one says all.
 _OLD_NEWS = 5_000  # ms
+# That GitHub takes a status shows that they are over.
+_PASSING_STATES = (ProjectState.FORBIDDEN, ProjectState.ARCHIVED, ProjectState.SUSPENDED)
 _MOST_AT_ONCE = 200
 
 
@@ -94,6 +99,7 @@ class Sender:
             self._refused(entry, project, account, error)
         else:
             self._end(entry, OutboxState.SENT)
+            self._note_success(entry, project)
 
     def _is_superfluous(self, entry: OutboxEntry) -> bool:
         """Comments and deployments show the present; a commit's states are told one by one,
@@ -122,6 +128,9 @@ class Sender:
         except Moved:
             name = remote.current_name()
             logger.info("%s is called %s now", project.name, name)
+            with self._database.write():
+                if projects.by_name(name) is None:
+                    projects.rename(repository_of(project.name), name)
             remote = Remote(self._client.repository(name))
             self._say(entry, project, remote)
         if (exhausted_until := remote.exhausted_until()) > self._clock():
@@ -222,6 +231,7 @@ class Sender:
                 self._silent[account] = self._now() + int(_MENDING * 1000)
             elif limits.is_final(error.status):
                 self._give_up(entry, project, text)
+                self._note_refusal(entry, project, error)
                 return
         elif isinstance(error, UserError):
             self._give_up(entry, project, text)
@@ -239,10 +249,27 @@ class Sender:
     def _give_up(self, entry: OutboxEntry, project: Project, text: str) -> None:
         logger.warning("%s of %s is refused for good: %s", entry.kind, project.name, text)
         self._end(entry, OutboxState.DEAD, text)
-        if entry.kind == "status" and self._is_gone(project):
-            logger.warning("%s cannot be seen any more", project.name)
-            with self._database.write():
-                projects.set_state([repository_of(project.name)], "removed")
+
+    def _note_refusal(
+        self, entry: OutboxEntry, project: Project, error: GithubException
+    ) -> None:
+        """Have the project's people see why GitHub is told nothing more."""
+        about_status = entry.kind == "status"
+        gone = about_status and self._is_gone(project)
+        words = refusals.words_of(error.data)
+        state = refusals.state_of(error.status, error.headers or {}, words, gone=gone)
+        # Without the permission for comments alone, the rest goes on.
+        if state is not None and (about_status or state is not ProjectState.FORBIDDEN):
+            self._set_state(project, state, words)
+
+    def _note_success(self, entry: OutboxEntry, project: Project) -> None:
+        if entry.kind == "status" and project.state in _PASSING_STATES:
+            self._set_state(project, ProjectState.ACTIVE)
+
+    def _set_state(self, project: Project, state: ProjectState, note: str = "") -> None:
+        logger.warning("%s is %s now: %s", project.name, state, note)
+        with self._database.write():
+            projects.set_state([repository_of(project.name)], state, note)
 
     def _is_gone(self, project: Project) -> bool:
         """A refused status may also mean that the token lacks a permission."""

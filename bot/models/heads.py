@@ -9,7 +9,7 @@ from bot.models.tables import Project
 def active_projects() -> list[Project]:
     """Those whose repository can be reached, by name; of several of one repository, the main
     one, whose branches and pull requests the others share."""
-    main = (Project.state == "active") & Project.main.is_null()
+    main = Project.state.in_(("active", "forbidden")) & Project.main.is_null()
     return list(Project.select().where(main).order_by(Project.name))
 
 

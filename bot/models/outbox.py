@@ -53,6 +53,11 @@ _RENEW = f"UPDATE outbox SET lease_until = ? {_HELD}"
 _END = f"UPDATE outbox SET state = ?, completed_at = ?, last_error = ? {_HELD}"
 _POSTPONE = f"UPDATE outbox SET state = 'waiting', due_at = ?, last_error = ? {_HELD}"
 _DEFER = f"UPDATE outbox SET state = 'waiting', due_at = ?, attempts = attempts - 1 {_HELD}"
+_REVIVE = """
+UPDATE outbox SET state = 'waiting', attempts = 0, due_at = ?, created_at = ?, completed_at = NULL
+WHERE id = ? AND state = 'dead'
+    AND NOT EXISTS (SELECT 1 FROM outbox n WHERE n.key = outbox.key AND n.id > outbox.id)
+"""
 _NEXT = "SELECT payload FROM outbox WHERE key = ? AND id > ? ORDER BY id LIMIT 1"
 _TRIED = "SELECT 1 FROM outbox WHERE key = ? AND id < ? AND attempts > 0 LIMIT 1"
 _WRITTEN = """
@@ -139,6 +144,12 @@ def postpone(entry: OutboxEntry, due_at: int, error: str) -> None:
 def defer(entry: OutboxEntry, due_at: int) -> None:
     """Put an entry back untried, until `due_at` (ms)."""
     sql.execute(_DEFER, due_at, entry.id, entry.attempts)
+
+
+def revive(entry_id: int) -> bool:
+    """Try again what was given up; `False`: it was not, or something newer was told since."""
+    time = now()
+    return bool(sql.execute(_REVIVE, time, time, entry_id).rowcount)
 
 
 def forget_ended(before: int) -> int:

@@ -46,14 +46,16 @@ ON CONFLICT (name) DO UPDATE SET
     production_branch = excluded.production_branch,
     private = excluded.private,
     installation_id = excluded.installation_id,
-    state = 'active',
+    state = CASE WHEN projects.state = 'forbidden' THEN 'forbidden' ELSE 'active' END,
+    state_note = CASE WHEN projects.state = 'forbidden' THEN projects.state_note ELSE '' END,
     updated_at = excluded.updated_at
 RETURNING id
 """
 # The other projects of a repository are reached, and hidden, as the main one is.
 _FOLLOW = """
-UPDATE projects SET production_branch = ?, private = ?, installation_id = ?, state = 'active',
-    updated_at = ?
+UPDATE projects SET production_branch = ?, private = ?, installation_id = ?,
+    state = CASE WHEN state = 'forbidden' THEN state ELSE 'active' END,
+    state_note = CASE WHEN state = 'forbidden' THEN state_note ELSE '' END, updated_at = ?
 WHERE main_id = ?
 """
 
@@ -65,7 +67,9 @@ def connect_project(
     known = sql.first(_FIND_PROJECT, name)
     if known is not None:
         installation_id = installation_id or known[3]
-        if known[1:] == (production_branch, private, installation_id, "active"):
+        # That we may not tell the code host anything keeps nobody from pushing.
+        reached = known[4] in {"active", "forbidden"}
+        if reached and known[1:4] == (production_branch, private, installation_id):
             sql.lock_project(known[0])
             return int(known[0])
     time = now()
@@ -282,25 +286,46 @@ def _overtaken(deployment: Deployment) -> bool:
 def set_installation_state(installation_id: int, state: str) -> int:
     """Set the state of all projects of an installation; answers how many there are."""
     changed: int = (
-        Project.update(state=state, updated_at=now())
+        Project.update(state=state, state_note="", updated_at=now())
         .where(Project.installation_id == installation_id)
         .execute()
     )
     return changed
 
 
-def set_state(names: Sequence[str], state: str) -> None:
-    """Set the state of those of the named projects that are connected."""
+def set_state(names: Sequence[str], state: str, note: str = "") -> None:
+    """Set the state of those of the named projects that are connected.
+
+    `note`: what the code host said of it.
+    """
     for some in _portions(names):
-        Project.update(state=state, updated_at=now()).where(_connected(some)).execute()
+        Project.update(state=state, state_note=note, updated_at=now()).where(
+            _connected(some)
+        ).execute()
+
+
+def rename(before: str, after: str) -> None:
+    """A repository is called otherwise now. What is served keeps its addresses until the
+    next deployment of its branch."""
+    for project in list(Project.select().where(_connected([before]))):
+        Project.update(
+            name=after + project.name[len(before) :], state="active", state_note="", updated_at=now()
+        ).where(Project.id == project.id).execute()
+
+
+def describe(repository: str, *, private: bool, production_branch: str) -> None:
+    """What else the code host says of a connected repository."""
+    Project.update(private=private, production_branch=production_branch, updated_at=now()).where(
+        _connected([repository])
+    ).execute()
 
 
 def adopt_installation(names: Sequence[str], installation_id: int) -> None:
     """Reach these projects, where they are connected, through an App installation."""
     for some in _portions(names):
-        Project.update(installation_id=installation_id, state="active", updated_at=now()).where(
-            _connected(some)
-        ).execute()
+        Project.update(
+            installation_id=installation_id, state="active", state_note="", updated_at=now()
+        ).where(_connected(some)).execute()
 
 
 def _connected(names: Sequence[str]) -> Any:

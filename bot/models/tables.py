@@ -69,6 +69,12 @@ class Membership(Table):
         indexes = ((("user", "project"), True),)
 
 
+FAILED_DELIVERIES = pw.SQL(
+    "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (received_at) "
+    "WHERE outcome = 'failed'"
+)
+
+
 class Delivery(Table):
     """The inbox: one webhook delivery, kept so that a repeated one changes nothing."""
 
@@ -84,6 +90,7 @@ class Delivery(Table):
 
     class Meta:
         table_name = "deliveries"
+        indexes = (FAILED_DELIVERIES,)
 
 
 class Ref(Table):

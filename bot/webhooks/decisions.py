@@ -14,6 +14,7 @@ from bot.webhooks.events import (
     Ping,
     PullRequest,
     Push,
+    RepositoryChanged,
     Unknown,
 )
 
@@ -26,6 +27,19 @@ _COMMAND = re.compile(r"/deploy(?:\s+([0-9a-f]{7,64}))?", re.IGNORECASE)
 # https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
 _INSTALLATION_CHANGES = frozenset(
     {"created", "deleted", "suspend", "unsuspend", "added", "removed"}
+)
+# https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository
+_REPOSITORY_CHANGES = frozenset(
+    {
+        "deleted",
+        "archived",
+        "unarchived",
+        "renamed",
+        "transferred",
+        "privatized",
+        "publicized",
+        "edited",
+    }
 )
 
 
@@ -88,6 +102,11 @@ class ChangeInstallation:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRepository:
+    """Its projects are called otherwise, or have another state."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore:
     reason: str
 
@@ -102,6 +121,7 @@ Decision = (
     | Skip
     | DeleteBranch
     | ChangeInstallation
+    | ChangeRepository
     | Ignore
 )
 
@@ -121,6 +141,10 @@ def decide(event: Event, allows: Callable[[str], bool], label: str = "") -> Deci
             if action not in _INSTALLATION_CHANGES:
                 return Ignore(f"an installation that is {action} changes nothing here")
             return ChangeInstallation()
+        case RepositoryChanged(action=action):
+            if action not in _REPOSITORY_CHANGES:
+                return Ignore(f"a repository that is {action} changes nothing here")
+            return ChangeRepository()
         case Push() | PullRequest() | Comment() | BranchDeleted() if not allows(event.repository):
             return Ignore(f"{event.repository} is not in ALLOWED_REPOSITORIES")
         case Push():

@@ -102,13 +102,33 @@ class InstallationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RepositoryChanged:
+    """A repository itself was changed. `previous`: what it was called before, if that differs."""
+
+    repository: str
+    private: bool
+    default_branch: str
+    action: str  # deleted, archived, unarchived, renamed, transferred, …
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """An event that nothing here listens to."""
 
     name: str
 
 
-Event = Ping | Push | PullRequest | Comment | BranchDeleted | InstallationChanged | Unknown
+Event = (
+    Ping
+    | Push
+    | PullRequest
+    | Comment
+    | BranchDeleted
+    | InstallationChanged
+    | RepositoryChanged
+    | Unknown
+)
 
 _LONGEST_LINE = 200  # characters of a comment's first line
 _EVENT_NAME = re.compile(r"[a-z_]{1,64}")
@@ -123,8 +143,26 @@ _DECODERS = {
         "delete": payloads.Delete,
         "installation": payloads.InstallationEvent,
         "installation_repositories": payloads.InstallationRepositories,
+        "repository": payloads.RepositoryEvent,
     }.items()
 }
+_KEPT: dict[str, type[Event]] = {
+    "ping": Ping,
+    "push": Push,
+    "pull_request": PullRequest,
+    "issue_comment": Comment,
+    "delete": BranchDeleted,
+    "installation": InstallationChanged,
+    "installation_repositories": InstallationChanged,
+    "repository": RepositoryChanged,
+}
+
+
+def restore(name: str, kept: str) -> Event:
+    """An event as the inbox keeps it, in JSON, to be carried out again."""
+    if name not in _KEPT:
+        return Unknown(name)
+    return msgspec.json.decode(kept, type=_KEPT[name])
 
 
 def guid(header: str | None) -> str:
@@ -243,7 +281,29 @@ def _event(payload: object) -> Event:
                 _names(payload.repositories_added),
                 _names(payload.repositories_removed),
             )
+        case payloads.RepositoryEvent():
+            repository = payload.repository
+            return RepositoryChanged(
+                repository.full_name,
+                repository.private,
+                repository.default_branch,
+                payload.action,
+                _previous(payload),
+            )
     return Ping()
+
+
+def _previous(payload: payloads.RepositoryEvent) -> str:
+    """`owner/name` before a renaming, or before it was handed over to another owner."""
+    owner, _, name = payload.repository.full_name.partition("/")
+    changes = payload.changes
+    if changes is None:
+        return ""
+    if changes.repository is not None:
+        return f"{owner}/{changes.repository.name.before}"
+    if changes.owner is not None and (login := changes.owner.login):
+        return f"{login}/{name}"
+    return ""
 
 
 def _names(repositories: list[payloads.RepositoryName] | None) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bot import part_builds
+from bot.errors import SystemFault, UserError
 from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
 from bot.events import PullRequestClosed as PullRequestClosedEvent
 from bot.models import deployments, inbox, projects
 from bot.models.deployments import Requested
 from bot.models.group_commit import GroupCommit
 from bot.settings import Settings
-from bot.webhooks import decisions
+from bot.webhooks import decisions, events
 from bot.webhooks.events import (
     BranchDeleted,
     Comment,
@@ -21,9 +22,11 @@ from bot.webhooks.events import (
     InstallationChanged,
     PullRequest,
     Push,
+    RepositoryChanged,
 )
 from bot.webhooks.forks import Forks, head_of
 from bot.webhooks.outcome import Outcome
+from bot.webhooks.repositories import change_installation, change_repository
 
 STALE = "something newer is known of this branch"
 
@@ -56,11 +59,49 @@ class Intake:
             outcome = self._carry_out(decision, event)
             if not outcome.accepted or outcome.reason:
                 inbox.conclude(guid, "accepted" if outcome.accepted else "ignored", outcome.reason)
+            return outcome
+
+        return self._run(guid, work, lambda why: inbox.fail(guid, name, digest, data, why))
+
+    def replay(self, guid: str) -> Outcome:
+        """Carry a kept delivery out again. What is older than what is known changes nothing.
+
+        Raises `UserError` where nothing of it is kept, and what carrying it out raises.
+        """
+        kept = inbox.find(guid)
+        if kept is None or not kept.data:
+            raise UserError("delivery-not-found", "There is no such delivery, or it is empty.")
+        event = events.restore(kept.event, kept.data)
+        settings = self._settings
+        decision = decisions.decide(event, settings.allows, settings.FORK_APPROVAL_LABEL)
+
+        def work() -> Outcome:
+            outcome = self._carry_out(decision, event)
+            inbox.conclude(guid, "accepted" if outcome.accepted else "ignored", outcome.reason)
+            return outcome
+
+        about = (guid, kept.event, kept.digest, kept.data)
+        return self._run(guid, work, lambda why: inbox.fail(*about, why))
+
+    def _run(
+        self, guid: str, work: Callable[[], Outcome], failed: Callable[[str], None]
+    ) -> Outcome:
+        """Do `work` as one transaction; where it fails by a defect of ours, keep what failed."""
+
+        def named() -> Outcome:
+            outcome = work()
             for build_id in outcome.woken:
                 deployments.came_by(build_id, guid)
             return outcome
 
-        outcome = self._commits.run(work)
+        try:
+            outcome = self._commits.run(named)
+        except SystemFault:
+            raise  # nothing can be recorded now; GitHub is told, and asked for it later
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"[:500]
+            self._commits.run(lambda: failed(reason))
+            raise
         if outcome.woken or outcome.telling:
             self._wake(outcome.woken)
         return outcome
@@ -84,7 +125,9 @@ class Intake:
             case decisions.ClosePullRequest(), PullRequest():
                 return self._close(event)
             case decisions.ChangeInstallation(), InstallationChanged():
-                return _change_installation(event)
+                return change_installation(event)
+            case decisions.ChangeRepository(), RepositoryChanged():
+                return change_repository(event)
         raise AssertionError(f"no way to carry out {decision} for {event}")
 
     def _build_branch(self, decision: decisions.Build, push: Push) -> Outcome:
@@ -188,14 +231,3 @@ def _known(guid: str) -> Outcome:
     outcome = earlier.outcome if earlier is not None else "unknown"
     reason = f": {earlier.reason}" if earlier is not None and earlier.reason else ""
     return Outcome(False, f"this delivery is known already ({outcome}{reason})")
-
-
-def _change_installation(event: InstallationChanged) -> Outcome:
-    states = {"deleted": "removed", "suspend": "suspended", "unsuspend": "active"}
-    if event.action in states:
-        count = projects.set_installation_state(event.installation_id, states[event.action])
-        return Outcome(True, f"{count} projects are now {states[event.action]}")
-    if event.removed:
-        projects.set_state(event.removed, "removed")
-    projects.adopt_installation(event.repositories, event.installation_id)
-    return Outcome(True, f"the installation's repositories: {event.action}")

@@ -143,5 +143,46 @@ class InstallationRepositories(Struct, frozen=True):
     repositories_removed: list[RepositoryName] = []
 
 
+# A name without its owner, and an owner's.
+ShortName = Annotated[
+    str, Meta(pattern=r"\A(?!\.{1,2}\Z)[A-Za-z0-9._-]+\Z", min_length=1, max_length=100)
+]
+
+
+class NameBefore(Struct, frozen=True, rename={"before": "from"}):
+    before: ShortName
+
+
+class NameChange(Struct, frozen=True):
+    name: NameBefore
+
+
+class OwnersBefore(Struct, frozen=True):
+    user: Account | None = None
+    organization: Account | None = None
+
+
+class OwnerChange(Struct, frozen=True, rename={"before": "from"}):
+    before: OwnersBefore
+
+    @property
+    def login(self) -> str:
+        account = self.before.user or self.before.organization
+        return account.login if account is not None else ""
+
+
+class RepositoryChanges(Struct, frozen=True):
+    repository: NameChange | None = None
+    owner: OwnerChange | None = None
+
+
+class RepositoryEvent(Struct, frozen=True):
+    """https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository"""
+
+    action: Word
+    repository: Repository
+    changes: RepositoryChanges | None = None
+
+
 class Ping(Struct, frozen=True):
     zen: str = ""

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
-from bot.models import projects
+from bot.models import inbox, projects
 from bot.models.projects import Head
 from bot.models.tables import AuditEntry, Build, Token
+from bot.webhooks.events import Ping
 from tests.api.code_host import CodeHost
 from tests.api.conftest import Running
 from tests.api.test_deploy import PROJECT, SITE, upload
@@ -30,6 +32,14 @@ def cancelled(api: Running) -> str:
     build_id = str(upload(api, zip_of(PROJECT)).json["build_id"])
     api.post(f"/api/v1/builds/{build_id}/cancel")
     return build_id
+
+
+def given_up(api: Running) -> str:
+    """A delivery that failed by our fault."""
+    kept = msgspec.json.encode(Ping()).decode()
+    with api.database.write():
+        inbox.fail("delivery-1", "ping", "", kept, "a defect of ours")
+    return "delivery-1"
 
 
 def user(api: Running) -> None:
@@ -190,6 +200,11 @@ OPERATIONS: dict[str, Case] = {
     "DELETE /api/v1/projects/{project_id}/retention": (
         project,
         "/api/v1/projects/1/retention",
+        None,
+    ),
+    "POST /api/v1/dead-letters/{letter_id}/replay": (
+        given_up,
+        "/api/v1/dead-letters/{}/replay",
         None,
     ),
     "POST /api/v1/gc": (lambda api: None, "/api/v1/gc", {}),

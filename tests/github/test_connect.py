@@ -61,7 +61,7 @@ def test_a_repository_without_our_webhook_gets_one(
     assert json.loads(github.calls[1].request.body or "") == {
         "name": "web",
         "config": CONFIG,
-        "events": ["push", "pull_request", "issue_comment", "delete"],
+        "events": ["push", "pull_request", "issue_comment", "delete", "repository"],
         "active": True,
     }
 
@@ -69,8 +69,11 @@ def test_a_repository_without_our_webhook_gets_one(
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        (["push"], ["push", "pull_request", "issue_comment", "delete"]),
-        (["issues", "push"], ["push", "pull_request", "issue_comment", "delete", "issues"]),
+        (["push"], ["push", "pull_request", "issue_comment", "delete", "repository"]),
+        (
+            ["issues", "push"],
+            ["push", "pull_request", "issue_comment", "delete", "repository", "issues"],
+        ),
         (["*"], ["*"]),
     ],
 )

@@ -58,6 +58,12 @@ class Delivery(Table):
 
     class Meta:
         table_name = "deliveries"
+        indexes = (
+            pw.SQL(
+                "CREATE INDEX IF NOT EXISTS deliveries_failed ON deliveries (received_at) "
+                "WHERE outcome = 'failed'"
+            ),
+        )
 
 
 class Ref(Table):
