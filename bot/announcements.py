@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CHANNEL = "deploystack:changed"
+# How many changes there were: what is kept in the cache is of one number (`bot.serve.lookups`).
+GENERATION = "generation"
 _SECONDS = 1.0  # that Redis may take to answer; how long one look for messages lasts
 _PAUSE = 0.5  # seconds between attempts to connect
 # Should an announcement be lost, what is kept is asked for again after this many seconds.
@@ -47,7 +49,10 @@ class Announcements:
 
         self._count += 1  # ours, at once
         try:
-            self._client.publish(_CHANNEL, b"")
+            with self._client.pipeline() as both:
+                both.incr(f"deploystack:{GENERATION}")
+                both.publish(_CHANNEL, b"")
+                both.execute()
         except RedisError as error:
             logger.warning("a change could not be announced: %s", error)
 

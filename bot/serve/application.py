@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl, urlsplit
 
+from bot.cache import open_cache
 from bot.errors import SystemFault
 from bot.events import Bus
 from bot.models import coming
@@ -34,6 +35,7 @@ from bot.serve.answers import Answers, Environ, StartResponse, WsgiApplication, 
 from bot.serve.answers import redirect_to as redirect_elsewhere
 from bot.serve.bodies import Bodies
 from bot.serve.front import Front
+from bot.serve.lookups import SharedLookups
 from bot.serve.resolve import Aliases, Sites
 from bot.serve.site import Site
 from bot.serve.toolbar import ON_OWN_HOST, Toolbar
@@ -77,7 +79,8 @@ class Previews:
         self._aliases = Aliases(queries.by_alias, changes.version)
         half = settings.PREVIEW_CACHE_SIZE // 2
         self.traffic = TrafficBook(bus)
-        self._sites = Sites(store, queries.by_key, changes.version, self.traffic, half)
+        find = _lookups(settings)
+        self._sites = Sites(store, find, changes.version, self.traffic, half)
         self._answers = Answers(store, Bodies(store, half), Front(settings.ACCEL_LOCATION))
         self._gate = Gate(settings)
         self._toolbar = Toolbar(store, settings, settings.PREVIEW_CACHE_SIZE // 16)
@@ -280,6 +283,14 @@ class Previews:
             return self._fallback(environ, start_response)
         headers = [_NO_STORE, ("Vary", "Referer")]
         return redirect(environ, start_response, base + quoted(path[1:]), 302, headers)
+
+
+def _lookups(settings: Settings) -> Callable[[str], list[queries.Found]]:
+    """SQLite is asked as quickly as a cache, and only there everybody sees every change."""
+    cache = open_cache(settings.CACHE_URL)
+    if cache.shared and not settings.DATABASE_URL.startswith("sqlite:"):
+        return SharedLookups(queries.by_key, cache)
+    return queries.by_key
 
 
 def _misdirected(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -98,7 +98,7 @@ class Sites:
 
     def _compile(self, found: Found) -> Site | None:
         try:
-            manifest = self._store.manifest(found.deployment_id)
+            manifest = self._store.known_manifest(found.deployment_id)
         except NotPublished:
             return None
         rules = rules_of(self._store, manifest)

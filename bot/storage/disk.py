@@ -141,6 +141,9 @@ class DiskStore:
         except FileNotFoundError:
             raise NotPublished(deployment_id) from None
 
+    def known_manifest(self, deployment_id: str) -> Manifest:
+        return self.manifest(deployment_id)
+
     def lay_out(self, manifest: Manifest) -> None:
         site = self._root / "sites" / manifest.deployment
         with _faults("cannot lay out a site"):

@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
+import msgspec
+
+from bot.cache import Cache, MemoryCache
 from bot.observe import lookups
 from bot.storage.batch import Batch
 from bot.storage.bucket import Bucket, parse_location
@@ -39,14 +42,21 @@ _THREADS = 16
 # A content that no deployment may refer to is made young again before it is relied on.
 _OLD = 3600.0  # seconds
 _CHUNK = 256 << 10
+_MANIFEST_KEPT = 600.0  # seconds, should the cache not be told of a newer one
 _T = TypeVar("_T")
 
 
 class S3Store:
     """A `Store` in one bucket; safe for many threads and processes, on many machines."""
 
-    def __init__(self, url: str, cache: Path, cache_size: int) -> None:
-        """`cache_size`: bytes that contents may take in the folder `cache`."""
+    def __init__(
+        self, url: str, cache: Path, cache_size: int, manifests: Cache | None = None
+    ) -> None:
+        """`cache_size`: bytes that contents may take in the folder `cache`.
+
+        `manifests`: where those are kept that pages are made from.
+        """
+        self._manifests = manifests or MemoryCache()
         self._bucket = Bucket(parse_location(url))
         self._cache = ContentCache(cache, cache_size)
         self._guard = SweepGuard(self._bucket)
@@ -150,12 +160,25 @@ class S3Store:
                 self._confirmed.add(digest, found.size, permit.epoch)
             permit.assure()
             self._bucket.put(_manifest_key(manifest.deployment), content)
+        self._manifests.put(f"manifest:{manifest.deployment}", content, _MANIFEST_KEPT)
 
     def manifest(self, deployment_id: str) -> Manifest:
         try:
             return decode(self._bucket.get(_manifest_key(deployment_id)))
         except FileNotFoundError:
             raise NotPublished(deployment_id) from None
+
+    def known_manifest(self, deployment_id: str) -> Manifest:
+        key = f"manifest:{deployment_id}"
+        (kept,) = self._manifests.get(key)
+        lookups.note("manifests", kept is not None)
+        if kept is not None:
+            with contextlib.suppress(msgspec.MsgspecError):  # of another version of the bot
+                return decode(kept)
+        manifest = self.manifest(deployment_id)
+        # Whoever publishes it anew meanwhile puts the new one there first.
+        self._manifests.add(key, encode(manifest), _MANIFEST_KEPT)
+        return manifest
 
     def lay_out(self, manifest: Manifest) -> None:
         """Front servers cannot read a bucket by themselves."""
@@ -165,6 +188,7 @@ class S3Store:
 
     def delete(self, deployment_id: str) -> None:
         self._bucket.delete([_manifest_key(deployment_id)])
+        self._manifests.forget(f"manifest:{deployment_id}")
 
     def deployments(self) -> Iterator[tuple[str, str, float]]:
         for found in self._bucket.list("manifests/"):

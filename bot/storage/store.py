@@ -92,6 +92,12 @@ class Store(Protocol):
     def manifest(self, deployment_id: str) -> Manifest:
         """Raises `NotPublished`."""
 
+    def known_manifest(self, deployment_id: str) -> Manifest:
+        """The same for pages, out of a cache where there is one: as of a moment ago.
+
+        Not for deciding what may be deleted. Raises `NotPublished`.
+        """
+
     def lay_out(self, manifest: Manifest) -> None:
         """Make the deployment's tree, for front servers that read files themselves.
 

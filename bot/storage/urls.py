@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.cache import open_cache
 from bot.errors import InvalidSetting
 from bot.settings import Settings
 from bot.storage.disk import DiskStore
@@ -21,7 +22,8 @@ def open_store(settings: Settings) -> Store:
         from bot.storage.s3 import S3Store
 
         cache = settings.DATA_DIR / "store-cache"
-        return S3Store(settings.STORAGE_URL, cache, settings.STORAGE_CACHE_SIZE)
+        manifests = open_cache(settings.CACHE_URL)
+        return S3Store(settings.STORAGE_URL, cache, settings.STORAGE_CACHE_SIZE, manifests)
     raise InvalidSetting(
         "STORAGE_URL",
         f"cannot use {parts.scheme!r}",

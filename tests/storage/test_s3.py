@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bot.cache import open_cache
 from bot.errors import InvalidSetting
 from bot.storage import s3, sweep_guard
 from bot.storage.bucket import Location, parse_location
@@ -19,7 +20,7 @@ from bot.storage.content_cache import ContentCache, WrongContent
 from bot.storage.manifest import Entry, Manifest
 from bot.storage.remote_file import RemoteFile
 from bot.storage.s3 import S3Store
-from bot.storage.store import StoreFault
+from bot.storage.store import NotPublished, StoreFault
 from bot.storage.variants import add_variants
 from tests.storage.s3_server import FaultyProxy, S3Server
 
@@ -68,6 +69,54 @@ def count_calls(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "before-call.s3", lambda model, **_: calls.append(model.name), unique_id="count"
     )
     return calls
+
+
+@pytest.fixture(params=["memory", "redis"])
+def cache_url(request: pytest.FixtureRequest) -> str:
+    """Where manifests are kept for pages."""
+    return "" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
+
+
+def test_pages_ask_the_bucket_for_a_manifest_once(
+    new_bucket: Callable[..., str],
+    cache_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = new_bucket()
+    published = publish(S3Store(url, tmp_path / "writer", ROOM), [b"one"])
+    reader = S3Store(url, tmp_path / "reader", ROOM, open_cache(cache_url))
+    calls = count_calls(reader, monkeypatch)
+    assert [reader.known_manifest("dpl_1") for _ in range(3)] == [published] * 3
+    assert calls == ["GetObject"]
+    for _ in range(2):
+        with pytest.raises(NotPublished):
+            reader.known_manifest("dpl_2")
+    assert len(calls) == 3
+
+
+def test_who_publishes_again_or_deletes_tells_the_pages_of_all_machines(
+    new_bucket: Callable[..., str], redis_url: str, tmp_path: Path
+) -> None:
+    url = new_bucket()
+    reader, writer = (
+        S3Store(url, tmp_path / name, ROOM, open_cache(redis_url)) for name in ("one", "two")
+    )
+    publish(writer, [b"first"])
+    assert len(reader.known_manifest("dpl_1").files) == 1
+    again = publish(writer, [b"second", b"third"])
+    assert reader.known_manifest("dpl_1") == again
+    writer.delete("dpl_1")
+    with pytest.raises(NotPublished):
+        reader.known_manifest("dpl_1")
+
+
+def test_without_its_cache_a_store_serves_all_the_same(
+    new_bucket: Callable[..., str], tmp_path: Path
+) -> None:
+    store = S3Store(new_bucket(), tmp_path / "cache", ROOM, open_cache("redis://127.0.0.1:9/0"))
+    published = publish(store, [b"one"])
+    assert store.known_manifest("dpl_1") == store.known_manifest("dpl_1") == published
 
 
 @pytest.mark.parametrize(
