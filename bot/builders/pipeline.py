@@ -25,6 +25,7 @@ from bot.builders.job import Built, Control, Ignored, Job, Origin, Stage
 from bot.builders.leaks import LeakGate, own_secrets
 from bot.builders.network_policy import assure_confined, narrowed
 from bot.builders.plan import Plan
+from bot.builders.sandbox.control_group import remove_leftovers
 from bot.builders.sandbox.runner import Runner
 from bot.builders.sandbox.select import select_runner
 from bot.builders.source import Repositories, Source, TokenFor
@@ -127,6 +128,7 @@ class Pipeline:
         """Housekeeping that no build should wait for: now and then, from anywhere."""
         self._repositories.tidy()
         self._work_folders.tidy()
+        remove_leftovers()
 
     def settle(self) -> None:
         """Wait until nothing is left of the builds that have ended."""

@@ -125,6 +125,12 @@ def find_control_groups() -> ControlGroups | None:
     return None
 
 
+def remove_leftovers() -> None:
+    """Take away what killed bots left, wherever groups can be made. To be called now and then."""
+    for memory, pids in _candidates():
+        _remove_leftovers(memory, pids)
+
+
 def _candidates() -> list[tuple[Path, Path]]:
     mounts = _mounts()
     own = _own_groups()
