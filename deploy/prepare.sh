@@ -4,6 +4,7 @@
 #   prepare.sh venv PYTHON FOLDER   make the virtual environment
 #   prepare.sh run                  what builds use
 #   prepare.sh test                 what the tests use on top
+#   prepare.sh frameworks           what `make test-frameworks` builds with, besides
 set -eu
 
 missing=""
@@ -63,8 +64,17 @@ test)
     need systemd-analyze systemd
     install "Tests that need them will be skipped."
     ;;
+frameworks)
+    need jekyll jekyll
+    need bundle ruby-bundler
+    install "Their frameworks will be recognised, and not built."
+    # Debian has it from version 13 on.
+    missing=""
+    need mdbook mdbook
+    install "mdBook will be recognised, and not built." 2>/dev/null || echo "There is no mdbook."
+    ;;
 *)
-    echo "usage: prepare.sh venv PYTHON FOLDER | run | test" >&2
+    echo "usage: prepare.sh venv PYTHON FOLDER | run | test | frameworks" >&2
     exit 2
     ;;
 esac

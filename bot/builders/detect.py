@@ -257,15 +257,20 @@ def _generator_plan(
 ) -> Plan:
     way = base_path_for(framework, project, "", base, behind=not given.command)
     source = sphinx_source(project)
-    command = tuple(word.replace("{sphinx_source}", source) for word in framework.commands[0])
+    programs = framework.programs
+    words = framework.commands[0]
     steps = []
+    if programs == ("bundle",) and not project.has("Gemfile"):
+        words = framework.commands[1]
+        programs = words[:1]
+    command = tuple(word.replace("{sphinx_source}", source) for word in words)
     if framework.requirements:
         steps = [
             Step(name="install", argv=_ENVIRONMENT),
             Step(name="install", argv=(*_FILL, *_wanted(framework, project))),
         ]
         command = (f"{PYTHON}/bin/{command[0]}", *command[1:])
-    elif framework.programs == ("bundle",):
+    elif programs == ("bundle",):
         steps = [Step(name="install", argv=("bundle", "install"))]
     if not given.command:
         steps.append(Step(name="build", argv=(*command, *way.arguments)))
@@ -279,7 +284,7 @@ def _generator_plan(
         base_path=way.how,
         package_manager=UV if framework.requirements else "",
         python=_python_version(project),
-        programs=() if given.command else framework.programs,
+        programs=() if given.command else programs,
     )
 
 

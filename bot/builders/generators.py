@@ -89,7 +89,8 @@ GENERATORS: tuple[Framework, ...] = (
         files=("_toc.yml", "_toc.yaml"),
         condition=_is_jupyter_book_1,
         commands=(("jupyter-book", "build", "."),),
-        requirements=("jupyter-book<2",),
+        # With later ones, the theme's own scripts fail on every page (`THEBE_JS_URL` twice).
+        requirements=("jupyter-book<2", "sphinx<7.2", "sphinx-book-theme<1.2"),
         outputs=("_build/html",),
         relative=True,
     ),
@@ -126,10 +127,12 @@ GENERATORS: tuple[Framework, ...] = (
         documentation="https://jekyllrb.com/docs/configuration/options/",
         files=("_config.yml", "_config.yaml", "_config.toml"),
         condition=_is_jekyll,
-        commands=(("bundle", "exec", "jekyll", "build"),),
+        # The second, for a project without a Gemfile.
+        commands=(("bundle", "exec", "jekyll", "build"), ("jekyll", "build")),
         programs=("bundle",),
         outputs=("_site",),
-        environment={"JEKYLL_ENV": "production"},
+        # Gems go where a build may write; those of the machine are found besides.
+        environment={"JEKYLL_ENV": "production", "GEM_HOME": ".deploystack/gems"},
         base_arguments=("--baseurl={bare}",),
     ),
     Framework(

@@ -45,6 +45,17 @@ def _umi_files(project: Project, base: str) -> dict[str, str]:
     return {f"{stem}.deploystack{suffix}": f"export default {values};\n"}
 
 
+def _ember_files(project: Project, base: str) -> dict[str, str]:
+    """The router's root, and, where Vite builds it, the bundler's too.
+
+    https://github.com/ember-cli/ember-app-blueprint
+    """
+    return {
+        **wrapping(("config/environment.*",), "{ ...own, rootURL: {base} }")(project, base),
+        **wrapping(("vite.config.*",), "{ ...own, base: {base} }")(project, base),
+    }
+
+
 def _preact_configuration(project: Project, base: str) -> dict[str, str]:
     """A configuration that runs the project's own and sets webpack's public path."""
     own = project.first("preact.config.js")
@@ -141,7 +152,7 @@ NODE_FRAMEWORKS: tuple[Framework, ...] = (
         commands=(("ember", "build"), ("vite", "build")),
         outputs=("dist",),
         spa=True,
-        base_files=wrapping(("config/environment.js",), "{ ...own, rootURL: {base} }"),
+        base_files=_ember_files,
     ),
     Framework(
         name="UmiJS",

@@ -19,6 +19,7 @@ BASE = "/1a2b3c/"
 INSTALL = Step(name="install", argv=("npm", "install", "--no-audit", "--no-fund"))
 VENV = Step(name="install", argv=("uv", "venv", "--quiet", "--relocatable", ".deploystack/python"))
 BIN = ".deploystack/python/bin"
+JEKYLL = {"JEKYLL_ENV": "production", "GEM_HOME": ".deploystack/gems"}
 
 
 def pip(*wanted: str) -> Step:
@@ -159,6 +160,13 @@ CASES = [
          steps=npm(), outputs=("dist",), spa=True,
          written=("config/environment.js", "config/environment.own.js"),
          base_path="config/environment.js"),
+    Case(name="Ember", package="ember-cli", script="vite build",
+         files={"config/environment.js": "module.exports = function () { return {}; };",
+                "vite.config.mjs": "export default {};"},
+         steps=npm(), outputs=("dist",), spa=True,
+         written=("config/environment.js", "config/environment.own.js", "vite.config.mjs",
+                  "vite.config.own.mjs"),
+         base_path="config/environment.js and vite.config.mjs"),
     Case(name="UmiJS", package="umi", script="umi build", files={".umirc.ts": ""},
          steps=npm(), outputs=("dist",), spa=True, environment={"UMI_ENV": "deploystack"},
          written=(".umirc.deploystack.ts",),
@@ -219,7 +227,8 @@ CASES = [
                 build(f"{BIN}/mkdocs", "build", "--site-dir=site")),
          outputs=("site",), base_path="its links are relative"),
     Case(name="Jupyter Book", files={"_config.yml": "", "_toc.yml": ""}, reason="file `_toc.yml`",
-         steps=(VENV, pip("jupyter-book<2"), build(f"{BIN}/jupyter-book", "build", ".")),
+         steps=(VENV, pip("jupyter-book<2", "sphinx<7.2", "sphinx-book-theme<1.2"),
+                build(f"{BIN}/jupyter-book", "build", ".")),
          outputs=("_build/html",), base_path="its links are relative"),
     Case(name="Jupyter Book (MyST)", files={"myst.yml": ""}, reason="file `myst.yml`",
          steps=(VENV, pip("jupyter-book>=2"), build(f"{BIN}/jupyter-book", "build", "--html")),
@@ -235,11 +244,14 @@ CASES = [
          environment={"MDBOOK_OUTPUT__HTML__SITE_URL": BASE},
          base_path=f"MDBOOK_OUTPUT__HTML__SITE_URL={BASE}"),
     Case(name="Jekyll", files={"_config.yml": "", "_posts/a.md": "", "index.html": ""},
+         reason="file `_config.yml`", programs=("jekyll",),
+         steps=(build("jekyll", "build", "--baseurl=/1a2b3c"),),
+         outputs=("_site",), environment=JEKYLL, base_path="--baseurl=/1a2b3c"),
+    Case(name="Jekyll", files={"_config.yml": "", "Gemfile": "gem 'jekyll'", "index.html": ""},
          reason="file `_config.yml`", programs=("bundle",),
          steps=(Step(name="install", argv=("bundle", "install")),
                 build("bundle", "exec", "jekyll", "build", "--baseurl=/1a2b3c")),
-         outputs=("_site",), environment={"JEKYLL_ENV": "production"},
-         base_path="--baseurl=/1a2b3c"),
+         outputs=("_site",), environment=JEKYLL, base_path="--baseurl=/1a2b3c"),
     Case(name="Sphinx", files={"docs/conf.py": "project = 'x'"}, reason="file `docs/conf.py`",
          steps=(VENV, pip("sphinx"),
                 build(f"{BIN}/sphinx-build", "-b", "html", "docs", "_build/html")),

@@ -13,11 +13,13 @@ ASSETS = Path(__file__).parent / "assets"
 class Case:
     """One fixture.
 
-    `version_of` is the package whose version is recorded, of npm or (`python`) of PyPI.
+    `version_of` is the package whose version is recorded, of npm or (`python`) of PyPI, or
+    the `program` that is asked for its version.
     `assets` are the folders that get the font and the picture, which all fixtures share.
     `lazy`: whether the page loads a chunk of its own that marks the document. `deep` is the
     path of the second page; empty: there is no link to one. `fast`: built in every test run.
-    `missing` is the program that a machine may lack, which the failure must name.
+    `missing` is the program that a machine may lack, and `host` the one that a build asks
+    for more than packages, and a machine may not reach: the failure must name them.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Case:
     deep: str = "deep"
     fast: bool = False
     missing: str = ""
+    host: str = ""
     files: tuple[str, ...] = field(default=("fixture.woff2", "picture.png"))
 
     @property
@@ -62,10 +65,16 @@ CASES: tuple[Case, ...] = (
          assets=("docs/.vuepress",), lazy=False),
     Case(name="hexo", framework="Hexo", version_of="hexo",
          assets=("themes/fixture/source",), lazy=False, fast=True),
-    Case(name="ember", framework="Ember", version_of="ember-cli", assets=("public/assets",),
-         lazy=False),
+    Case(name="ember", framework="Ember", version_of="ember-cli", assets=("app",)),
+    Case(name="ember-classic", framework="Ember", version_of="ember-cli",
+         assets=("public/assets",), lazy=False),
     Case(name="parcel", framework="Parcel", version_of="parcel", fast=True),
     Case(name="preact-cli", framework="Preact CLI", version_of="preact-cli"),
+    Case(name="rsbuild", framework="Rsbuild", version_of="@rsbuild/core"),
+    Case(name="rspress", framework="Rspress", version_of="@rspress/core", assets=("theme",),
+         lazy=False),
+    Case(name="slidev", framework="Slidev", version_of="@slidev/cli", assets=("styles",),
+         lazy=False),
     Case(name="stencil", framework="Stencil", version_of="@stencil/core"),
     Case(name="umi", framework="UmiJS", version_of="umi"),
     Case(name="ionic-react", framework="Ionic React", version_of="@ionic/react"),
@@ -80,7 +89,10 @@ CASES: tuple[Case, ...] = (
     Case(name="qwik", framework="Qwik", version_of="@builder.io/qwik-city"),
     Case(name="hugo", framework="Hugo", version_of="python hugo", assets=("static",),
          lazy=False, fast=True),
-    Case(name="jekyll", framework="Jekyll", assets=(".",), lazy=False, missing="bundle"),
+    Case(name="jekyll", framework="Jekyll", version_of="program jekyll", assets=(".",),
+         lazy=False, missing="jekyll"),
+    Case(name="jekyll-gemfile", framework="Jekyll", version_of="program jekyll", assets=(".",),
+         lazy=False, missing="bundle"),
     Case(name="zola", framework="Zola", assets=(), missing="zola"),
     Case(name="mkdocs", framework="MkDocs", version_of="python mkdocs", assets=("docs",),
          lazy=False, fast=True),
@@ -90,7 +102,10 @@ CASES: tuple[Case, ...] = (
          assets=("theme/static",), lazy=False, fast=True),
     Case(name="jupyter-book", framework="Jupyter Book", version_of="python jupyter-book",
          assets=("_static",), lazy=False),
-    Case(name="mdbook", framework="mdBook", assets=(), missing="mdbook"),
+    Case(name="myst", framework="Jupyter Book (MyST)", version_of="python jupyter-book",
+         assets=(".",), lazy=False, host="api.mystmd.org"),
+    Case(name="mdbook", framework="mdBook", version_of="program mdbook", assets=("src",),
+         lazy=False, missing="mdbook"),
     Case(name="package-json", framework="package.json", version_of="esbuild", fast=True),
     Case(name="python-build", framework="Python", version_of="python jinja2", assets=(".",),
          lazy=False),

@@ -41,12 +41,22 @@ def lay_out(case: Case, folder: Path) -> None:
             shutil.copy(ASSETS / name, folder / place)
     if (folder / "package.json").is_file():
         argv = ("npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit")
-        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        _run(argv, folder)
+    if (folder / "Gemfile").is_file() and shutil.which("bundle"):
+        _run(("bundle", "lock", "--local"), folder)
+
+
+def _run(argv: tuple[str, ...], folder: Path) -> str:
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def version(case: Case, folder: Path, log: str) -> str:
-    """What was built with: of the lockfile, or of what pip said."""
+    """What was built with: of the lockfile, of what pip said, or as the program says."""
+    if case.version_of.startswith("program "):
+        said = _run((case.version_of.removeprefix("program "), "--version"), folder)
+        return said.split()[-1].removeprefix("v")
     if case.version_of.startswith("python "):
         name = case.version_of.removeprefix("python ")
         found = re.search(rf"(?i)\b{name}[-=]+([\d.]+\d)", log)
