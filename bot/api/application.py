@@ -33,8 +33,8 @@ from bot.api.v1 import (
     pull_requests,
     queue,
     repositories,
-    tokens,
     retention,
+    tokens,
     users,
 )
 from bot.errors import UserError

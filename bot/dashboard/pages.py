@@ -129,6 +129,3 @@ def _prospects(settings: Settings, build: Build) -> str:
 
 def _clock(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-

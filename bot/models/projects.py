@@ -309,7 +309,10 @@ def rename(before: str, after: str) -> None:
     next deployment of its branch."""
     for project in list(Project.select().where(_connected([before]))):
         Project.update(
-            name=after + project.name[len(before) :], state="active", state_note="", updated_at=now()
+            name=after + project.name[len(before) :],
+            state="active",
+            state_note="",
+            updated_at=now(),
         ).where(Project.id == project.id).execute()
 
 

@@ -17,10 +17,10 @@ from bot.models import chores, measures
 from bot.models.database import Database
 from bot.models.deployments import request_build
 from bot.models.ids import now
+from bot.models.measures import percentile
 from bot.models.projects import connect_project
 from bot.models.tables import Build
 from bot.observe.metrics import forget_dead
-from bot.models.measures import percentile
 from bot.settings import Settings
 from tests.programs import require_program
 
