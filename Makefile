@@ -49,8 +49,13 @@ test: test-setup ## Run every test
 	$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: test-frameworks
-test-frameworks: test-setup ## Build every framework for real (half an hour)
+test-frameworks: test-setup ## Build every framework for real (an hour)
+	@./deploy/prepare.sh frameworks
 	$(BIN)/python -m pytest -m frameworks tests/frameworks $(TESTS)
+
+.PHONY: test-fleet
+test-fleet: test-setup ## Put five machines through every kind of trouble (ten minutes)
+	$(BIN)/python -m pytest -m fleet tests/fleet $(TESTS)
 
 .PHONY: check
 check: $(VENV)/.installed-dev ## Lint, format, types, who imports whom, and the documents

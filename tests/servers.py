@@ -31,8 +31,9 @@ def free_port() -> int:
 class Server:
     """One process, its folder, and its port, which it keeps over restarts."""
 
-    def __init__(self, folder: Path, account: int | None = None) -> None:
+    def __init__(self, folder: Path, account: int | None = None, host: str = "127.0.0.1") -> None:
         self.port = free_port()
+        self.host = host  # where other machines reach it; this one does by 127.0.0.1, too
         self.folder = folder
         self._account = account
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,12 +75,12 @@ class Server:
 class Postgres(Server):
     """A cluster of its own. PostgreSQL refuses to run as root, so root lends it `nobody`."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, host: str = "127.0.0.1") -> None:
         folder = Path(tempfile.mkdtemp(prefix="deploystack-postgres-"))
         account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
         if account is not None:
             os.chown(folder, account, -1)
-        super().__init__(folder, account)
+        super().__init__(folder, account, host)
         self._binaries = binaries
         self._made = 0
         subprocess.run(
@@ -97,11 +98,14 @@ class Postgres(Server):
             capture_output=True,
             user=account,
         )
+        # Other machines are trusted as this one is.
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
 
     def command(self) -> tuple[str, ...]:
         options = {
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": ",".join({"127.0.0.1", self.host}),
             "unix_socket_directories": "",
             "fsync": "off",  # tests pull no plug
         }
@@ -109,7 +113,7 @@ class Postgres(Server):
         return (str(self._binaries / "postgres"), "-D", "data", *settings)
 
     def url(self, name: str) -> str:
-        return f"postgresql://bot@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://bot@{self.host}:{self.port}/{name}"
 
     def answers(self) -> bool:
         try:
@@ -146,16 +150,18 @@ class Postgres(Server):
 class Redis(Server):
     """Appends to a file, so that what was queued outlives a restart."""
 
-    def __init__(self, program: str) -> None:
-        super().__init__(Path(tempfile.mkdtemp(prefix="deploystack-redis-")))
+    def __init__(self, program: str, host: str = "127.0.0.1") -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="deploystack-redis-")), host=host)
         self._program = program
 
     def command(self) -> tuple[str, ...]:
-        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "")
-        return (self._program, *options, "--appendonly", "yes", "--appendfsync", "always")
+        hosts = sorted({"127.0.0.1", self.host})
+        options = ("--port", str(self.port), "--bind", *hosts, "--protected-mode", "no")
+        kept = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+        return (self._program, *options, *kept)
 
     def url(self, number: int = 0) -> str:
-        return f"redis://127.0.0.1:{self.port}/{number}"
+        return f"redis://{self.host}:{self.port}/{number}"
 
     def answers(self) -> bool:
         try:
@@ -173,17 +179,17 @@ class Redis(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start_postgres() -> Postgres:
+def start_postgres(host: str = "127.0.0.1") -> Postgres:
     """Skips the test, or fails it where CI=true, on a machine without PostgreSQL."""
     # Debian keeps the servers' programs out of PATH.
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     binaries = newest[-1].parent if newest else Path(require_program("initdb")).resolve().parent
-    server = Postgres(binaries)
+    server = Postgres(binaries, host)
     server.start()
     return server
 
 
-def start_redis() -> Redis:
-    server = Redis(require_program("redis-server"))
+def start_redis(host: str = "127.0.0.1") -> Redis:
+    server = Redis(require_program("redis-server"), host)
     server.start()
     return server

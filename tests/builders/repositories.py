@@ -94,34 +94,39 @@ class GitServer:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
-        parts = urlsplit(handler.path)
-        length = int(handler.headers.get("Content-Length") or 0)
-        body = handler.rfile.read(length)
-        if handler.headers.get("Transfer-Encoding") == "chunked":
-            while size := int(handler.rfile.readline(), 16):
-                body += handler.rfile.read(size)
-                handler.rfile.readline()
-        environment = {
-            "PATH": os.environ["PATH"],
-            "GIT_PROJECT_ROOT": str(root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": parts.path,
-            "QUERY_STRING": parts.query,
-            "REQUEST_METHOD": handler.command,
-            "CONTENT_TYPE": handler.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": handler.headers.get("Content-Encoding", ""),
-        }
-        if protocol == 2:
-            environment["GIT_PROTOCOL"] = handler.headers.get("Git-Protocol", "")
-        backend = subprocess.run(
-            ("git", "http-backend"), env=environment, input=body, capture_output=True, check=False
-        )
-        head, _, content = backend.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
-        handler.send_response(int(headers.pop("Status", "200").split()[0]))
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        handler.wfile.write(content)
+        http_backend(handler, root, protocol)
+
+
+def http_backend(handler: BaseHTTPRequestHandler, root: Path, protocol: int = 2) -> None:
+    """Answer a request as a Git server would. https://git-scm.com/docs/git-http-backend"""
+    parts = urlsplit(handler.path)
+    length = int(handler.headers.get("Content-Length") or 0)
+    body = handler.rfile.read(length)
+    if handler.headers.get("Transfer-Encoding") == "chunked":
+        while size := int(handler.rfile.readline(), 16):
+            body += handler.rfile.read(size)
+            handler.rfile.readline()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GIT_PROJECT_ROOT": str(root),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "PATH_INFO": parts.path,
+        "QUERY_STRING": parts.query,
+        "REQUEST_METHOD": handler.command,
+        "CONTENT_TYPE": handler.headers.get("Content-Type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": handler.headers.get("Content-Encoding", ""),
+    }
+    if protocol == 2:
+        environment["GIT_PROTOCOL"] = handler.headers.get("Git-Protocol", "")
+    backend = subprocess.run(
+        ("git", "http-backend"), env=environment, input=body, capture_output=True, check=False
+    )
+    head, _, content = backend.stdout.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+    handler.send_response(int(headers.pop("Status", "200").split()[0]))
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)

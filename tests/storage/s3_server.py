@@ -63,8 +63,9 @@ class FaultyProxy:
     It answers 503, closes without an answer, or breaks off in the middle of one.
     """
 
-    def __init__(self, port: int, share: float) -> None:
+    def __init__(self, port: int, share: float, host: str = "127.0.0.1") -> None:
         self.share = share
+        self.away = False  # whether nobody answers at all
         self.failed = 0
         self.passed = 0
         self.slow = 0.0  # seconds before each answer
@@ -78,6 +79,10 @@ class FaultyProxy:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 time.sleep(proxy.slow)
+                if proxy.away:
+                    proxy.failed += 1
+                    self.close_connection = True
+                    return
                 if dice.random() < proxy.share:
                     proxy.failed += 1
                     self.fail(dice.choice(("refuse", "close", "break off")), body)
@@ -120,12 +125,18 @@ class FaultyProxy:
                 if self.command != "HEAD":
                     self.wfile.write(content if cut is None else content[:cut])
 
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except OSError:  # whoever asked is dead by now
+                    self.close_connection = True
+
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:

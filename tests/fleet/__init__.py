@@ -1,0 +1,1 @@
+"""Several machines that share nothing but Redis, PostgreSQL and S3."""
