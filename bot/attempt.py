@@ -56,6 +56,7 @@ _STATUS_OF_STAGE = {
 # How often a running build asks whether it is still wanted, and renews its lease.
 _LOOK = 0.5  # seconds
 _RENEW = builds.LEASE / 4  # ms
+_MOMENT = 0.01  # seconds
 
 
 class Attempt:
@@ -228,6 +229,8 @@ class Attempt:
 
         A protected project gets no tree: front servers know nothing of its protection.
         """
+        # Whoever waits for the page in this process is to be answered first.
+        time.sleep(_MOMENT)
         store, deployment = self._worker.store, self._deployment
         try:
             varied = add_variants(store, deployment.id, self._previous) or manifest

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import UserError
-from bot.uploads.names import is_rubbish
+from bot.uploads.names import is_rubbish_part
 
 # What is made again where it is built, and large.
 _LEFT_OUT = {"node_modules", ".git", ".hg", ".svn", ".venv", "__pycache__", ".deploystack"}
@@ -29,7 +29,8 @@ OWN_LIST, _GITS_LIST = ".deploystackignore", ".gitignore"
 _OF_THIS_MACHINE = re.compile(r"\.env(\..+)?\.local")
 # A file may change twice within what its time can tell apart: young ones are read again.
 _YOUNG = 2_000_000_000  # ns
-_UNKNOWN = [-1, 0, 0, 0]
+_UNKNOWN = "- "
+_DIGEST = 64  # characters
 
 # (how much of a path lies above the list, the list's patterns), outermost first.
 Lists = tuple[tuple[int, Any], ...]
@@ -49,20 +50,19 @@ def scan(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         prefix, path, lists = folders.pop()
         with os.scandir(path) as found:
             entries = list(found)
-        has_list = any(entry.name == list_name for entry in entries)
+        has_list = list_name in [entry.name for entry in entries]
         if has_list and (list_name == _GITS_LIST or not prefix):
             lists = (*lists, (len(prefix), _patterns(f"{path}/{list_name}")))
         for entry in entries:
-            name = prefix + entry.name
-            if entry.name in _LEFT_OUT or is_rubbish(entry.name):
-                continue
-            if entry.is_symlink() and not _within(root, entry.path):
+            leaf = entry.name
+            name = prefix + leaf
+            if leaf in _LEFT_OUT or is_rubbish_part(leaf):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if not (lists and _is_listed(f"{name}/", lists)):
                     folders.append((f"{name}/", entry.path, lists))
-            elif entry.is_file():
-                local = entry.name.startswith(".env") and _OF_THIS_MACHINE.fullmatch(entry.name)
+            elif entry.is_file(follow_symlinks=False) or _leads_within(root, entry):
+                local = leaf.startswith(".env") and _OF_THIS_MACHINE.fullmatch(leaf)
                 if not local and not (lists and _is_listed(name, lists)):
                     yield name, entry
 
@@ -86,21 +86,20 @@ def digests_of(folder: Path, cache: Path | None = None) -> Digests:
     """
     place = _place(folder, cache) if cache is not None else None
     known = _read(place) if place is not None else {}
-    kept: dict[str, list[int | str]] = {}
+    kept: dict[str, str] = {}
     found: dict[str, str] = {}
     before = time.time_ns() - _YOUNG
     for name, entry in scan(folder):
         about = entry.stat()
-        seen = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
-        row = known.get(name)
-        digest = str(row[4]) if row is not None and row[:4] == seen else _digest(entry.path)
+        changed, moved = about.st_mtime_ns, about.st_ctime_ns
+        seen = f"{about.st_size} {changed} {moved} {about.st_ino} "
+        row = known.get(name, "")
+        digest = row[-_DIGEST:] if row[:-_DIGEST] == seen else _digest(entry.path)
         found[name] = digest
-        if max(about.st_mtime_ns, about.st_ctime_ns) >= before:
-            seen = _UNKNOWN
-        kept[name] = [*seen, digest]
+        kept[name] = (_UNKNOWN if changed >= before or moved >= before else seen) + digest
     if not found:
         raise UserError("folder-empty", f"There is nothing to deploy in {folder}.")
-    old = {row[4] for row in known.values()}
+    old = {row[-_DIGEST:] for row in known.values()}
     fresh = tuple({d for d in found.values() if d not in old}) if old else ()
     if place is None or kept == known:
         return Digests(found, fresh)
@@ -124,9 +123,11 @@ def _is_listed(name: str, lists: Lists) -> bool:
     return False
 
 
-def _within(root: str, path: str) -> bool:
-    real = os.path.realpath(path)
-    return os.path.isfile(real) and os.path.commonpath([root, real]) == root
+def _leads_within(root: str, entry: os.DirEntry[str]) -> bool:
+    """Whether a link leads to a file of the folder."""
+    if not entry.is_file():
+        return False
+    return os.path.commonpath([root, os.path.realpath(entry.path)]) == root
 
 
 def _digest(path: str) -> str:
@@ -139,17 +140,19 @@ def _place(folder: Path, cache: Path) -> Path:
     return cache / f"{name}.json"
 
 
-def _read(place: Path) -> dict[str, list[int | str]]:
-    """What is cached; a cache that cannot be read is none."""
+def _read(place: Path) -> dict[str, str]:
+    """Path → what the system said of the file, and its digest; a cache that cannot be read is
+    none."""
     try:
-        found: dict[str, list[int | str]] = json.loads(place.read_bytes())
+        found: dict[str, str] = json.loads(place.read_bytes())
     except (OSError, ValueError):
         return {}
-    rows = found.items() if isinstance(found, dict) else ()
-    return {name: row for name, row in rows if isinstance(row, list) and len(row) == 5}
+    if not isinstance(found, dict) or any(type(row) is not str for row in found.values()):
+        return {}
+    return found
 
 
-def _write(place: Path, rows: dict[str, list[int | str]]) -> None:
+def _write(place: Path, rows: dict[str, str]) -> None:
     """Keep the cache if that is possible: it only saves time."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ class Project:
     @cached_property
     def names(self) -> frozenset[str]:
         """The files directly in the root."""
-        return frozenset(self._by_folder.get("", ()))
+        return frozenset(path for path in self._paths if "/" not in path)
 
     @cached_property
     def folders(self) -> frozenset[str]:

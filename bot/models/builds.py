@@ -34,9 +34,9 @@ _TELL = """
 UPDATE builds SET told = ?
 WHERE id = ? AND status = 'queued' AND created_at < ? AND told <> ? RETURNING deployment_id
 """
-_ADD_FILE = """
-INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES (?, ?, ?, ?, ?)
-"""
+_ADD_FILES = "INSERT INTO files (deployment_id, path, size, mime_type, digest) VALUES"
+# Databases limit a statement's values; SQLite's older builds to 999.
+_FILES_AT_ONCE = 150
 
 
 def claim(build_id: str, worker: str, logs: str = "", limit: int = 0) -> bool:
@@ -94,10 +94,18 @@ def succeed(
     if ended:
         deployment_id = Build.get_by_id(build_id).deployment_id
         File.delete().where(File.deployment == deployment_id).execute()
-        # peewee would build one statement of 100,000 parameters; the driver need not.
-        sql.execute_many(_ADD_FILE, ((deployment_id, *file) for file in files))
+        _add_files(deployment_id, list(files))
         _set_deployment(deployment_id, DeploymentStatus.READY)
     return ended
+
+
+def _add_files(deployment_id: str, files: Sequence[tuple[str, int, str, str]]) -> None:
+    """Some hundred rows a statement: half the time of a statement for each."""
+    for start in range(0, len(files), _FILES_AT_ONCE):
+        some = files[start : start + _FILES_AT_ONCE]
+        marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+        values = [value for file in some for value in (deployment_id, *file)]
+        sql.execute(f"{_ADD_FILES} {marks}", *values)
 
 
 def fail(

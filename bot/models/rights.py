@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.errors import UserError
-from bot.models import users
+from bot.models import sql, users
 from bot.models.tables import Project, Token, User
 from bot.models.tokens import Scope
 from bot.models.users import InstanceRole, Role
@@ -82,9 +82,9 @@ class Caller:
         Raises `UserError`: `forbidden`.
         """
         self.require(scope)
-        known: Project | None = Project.get_or_none(Project.name == project)
+        known = sql.first("SELECT id FROM projects WHERE name = ?", project)
         if known is not None:
-            self.require_in(scope, known.id)
+            self.require_in(scope, known[0])
         elif self.project_id is not None:
             raise UserError("forbidden", f"This token is for the project {self.project} alone.")
 

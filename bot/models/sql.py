@@ -7,7 +7,6 @@ them. Statements are written for SQLite and PostgreSQL alike, with `?` for value
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,13 +24,6 @@ def execute(statement: str, *values: object) -> Any:
     cursor = database.cursor()
     cursor.execute(statement, values)
     return cursor
-
-
-def execute_many(statement: str, values: Iterable[Sequence[object]]) -> None:
-    """Run one statement for each of `values`, in a transaction of the caller's."""
-    database = proxy.obj
-    cursor = database.connection().cursor()
-    cursor.executemany(statement if database.param == "?" else _placed(statement), values)
 
 
 def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:

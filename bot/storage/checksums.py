@@ -20,10 +20,12 @@ _LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
 
 def checksums(digests: Mapping[str, str]) -> bytes:
     """`digests` are paths → SHA-256 in hex."""
-    return "".join(
-        _line(path, digest)
-        for path, digest in sorted(digests.items(), key=lambda item: item[0].encode())
-    ).encode()
+    # The order of texts is that of their UTF-8. Nearly all paths are written as they are.
+    found = sorted(digests.items())
+    names = "".join(digests)
+    if names.isprintable() and "\\" not in names:
+        return "".join([f"{digest}  {path}\n" for path, digest in found]).encode()
+    return "".join(_line(path, digest) for path, digest in found).encode()
 
 
 def of_entries(files: Mapping[str, Entry]) -> bytes:
@@ -52,8 +54,6 @@ def _parsed(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _line(path: str, value: str) -> str:
-    if path.isprintable() and "\\" not in path:
-        return f"{value}  {path}\n"
     shown = re.sub(r"[\\\n\r]", lambda match: _ESCAPED[match.group()], path)
     mark = "\\" if shown != path else ""
     return f"{mark}{value}  {shown}\n"

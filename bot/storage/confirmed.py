@@ -1,7 +1,7 @@
-"""Which contents a process has seen in a store, so as not to ask for each again.
+"""Which contents a process has seen in a remote store, so as not to ask for each again.
 
-An epoch lasts until something is deleted (`bot.storage.sweep_guard`, `disk_sweep`): what
-was seen in one that still lasts is there. Empty: none lasted.
+An epoch lasts until something is deleted (`bot.storage.sweep_guard`): what was seen in
+one that still lasts is there. Empty: none lasted.
 """
 
 from __future__ import annotations

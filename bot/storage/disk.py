@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bot.storage import disk_sweep, front
-from bot.storage.confirmed import Confirmed
 from bot.storage.manifest import SUFFIXES, Manifest, decode, encode
 from bot.storage.store import Content, NotPublished, StoreFault
 
@@ -34,6 +33,7 @@ _FEW = 64
 _YOUNG = 300.0  # seconds
 # What was seen is looked at again after this long, so that it counts as relied on.
 _SEEN_FOR = 900.0  # seconds
+_REMEMBERED = 100_000  # digests, of some 200 bytes each
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -48,7 +48,9 @@ class DiskStore:
         self._unflushed: set[str] = set()
         # When all that there was, was flushed last. Seconds since 1970.
         self._all_flushed = 0.0
-        self._seen = Confirmed()
+        # What was there in this epoch.
+        self._epoch = ""
+        self._seen: set[str] = set()
         self._lock = threading.Lock()
         with _faults("cannot be used"):
             for name in ("objects", "manifests", "sites", "direct", "incoming"):
@@ -203,20 +205,32 @@ class DiskStore:
     def _look(self, digests: Collection[str]) -> list[str]:
         """Those that are not there. Of what was seen a moment ago the disk is not asked:
         a sweep by any process ends an epoch, and so does time."""
-        epoch = disk_sweep.epoch(self._root)
-        if epoch:
-            epoch += f".{time.monotonic() // _SEEN_FOR}"
-        found = []
-        for digest in self._seen.unsure(digests, epoch):
+        seen = self._seen_now()
+        unsure = set(digests) - seen
+        if not unsure:
+            return []
+        missing = set()
+        for digest in unsure:
             try:
                 about = os.stat(self._object(digest))
                 self._use(digest, about)
             except FileNotFoundError:
-                found.append(digest)
+                missing.add(digest)
             else:
                 self._notice(digest, about)
-                self._seen.add(digest, about.st_size, epoch)
-        return found
+        seen |= unsure - missing
+        return [digest for digest in digests if digest in missing] if missing else []
+
+    def _seen_now(self) -> set[str]:
+        """A set of its own for each epoch: what is added to an old one counts no more."""
+        epoch = disk_sweep.epoch(self._root)
+        if not epoch:
+            return set()
+        epoch += f".{time.monotonic() // _SEEN_FOR}"
+        with self._lock:
+            if epoch != self._epoch or len(self._seen) > _REMEMBERED:
+                self._epoch, self._seen = epoch, set()
+            return self._seen
 
     def _notice(self, digest: str, about: os.stat_result) -> None:
         """Another process may have stored it a moment ago."""

@@ -25,7 +25,7 @@ from bot.settings import Settings
 from bot.storage.store import Store
 from bot.uploads.archive import unpack
 from bot.uploads.entries import limits_of
-from bot.uploads.names import Register, project_name, safe_path
+from bot.uploads.names import Register, are_plain, project_name, safe_path
 from bot.uploads.pipeline import StoreTree
 from bot.uploads.receive import Received
 from bot.uploads.remote import checked_ref, parse_remote, resolve
@@ -167,13 +167,15 @@ class Uploads:
         return bool(configured.plan(tree, base_path, options.environment).steps)
 
     def _check_names(self, files: Mapping[str, str]) -> None:
-        register = Register()
         if len(files) > self._settings.MAX_FILES:
             raise UserError(
                 "too-many-files",
                 f"There are more than {self._settings.MAX_FILES} files.",
                 "MAX_FILES is the operator's limit.",
             )
+        if are_plain(files):
+            return
+        register = Register()
         for path in files:
             if safe_path(path) != path:
                 raise UserError("invalid-path", f"{path!r} is not a plain relative path.")

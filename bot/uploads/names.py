@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 from bot.errors import UserError
 
@@ -15,9 +16,12 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_PART = 255  # bytes
 _LONGEST_PATH = 1024  # bytes
 # Most names are like this, and a site has thousands of them.
-_PLAIN = re.compile(r"[\w-][\w.-]{0,63}(?:/[\w-][\w.-]{0,63}){0,9}", re.ASCII)
+_PLAIN_NAME = r"[\w-][\w.-]{0,63}(?:/[\w-][\w.-]{0,63}){0,9}"
+_PLAIN = re.compile(_PLAIN_NAME, re.ASCII)
+_PLAIN_LINES = re.compile(rf"{_PLAIN_NAME}(?:\n{_PLAIN_NAME})*+", re.ASCII)
 # What systems leave behind in folders; nobody means to publish it.
-_RUBBISH = {"__MACOSX", ".DS_Store", ".Spotlight-V100", ".Trashes", "Thumbs.db", "desktop.ini"}
+_RUBBISH = {"__MACOSX", ".DS_Store", ".Spotlight-V100", ".Trashes", "Thumbs.db", "desktop.ini",
+            ".git"}  # fmt: skip
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 _SUFFIXES = (".zip", ".tgz", ".gz", ".zst", ".tar")
 _LONGEST_NAME = 63  # characters of a project's name
@@ -60,15 +64,35 @@ def safe_path(name: str) -> str:
 
 def is_rubbish(path: str) -> bool:
     """Whether a path is dropped: what systems leave in folders, and Git's own folder."""
-    return any(
-        part in _RUBBISH or part.startswith("._") or part == ".git" for part in path.split("/")
-    )
+    return any(is_rubbish_part(part) for part in path.split("/"))
+
+
+def is_rubbish_part(name: str) -> bool:
+    """The same, of one part of a path."""
+    return name in _RUBBISH or name.startswith("._")
 
 
 def shown(name: str) -> str:
     """A name from outside, as it may appear in a message."""
     printable = name.encode("unicode_escape", "backslashreplace").decode()
     return printable if len(printable) <= 100 else f"{printable[:97]}…"
+
+
+def are_plain(paths: Collection[str]) -> bool:
+    """Whether names, each of them once, are harmless and apart on every file system.
+
+    A look at them all at once; where it is not enough, `safe_path` and `Register` say more.
+    """
+    lines = "\n".join(paths)
+    if lines.count("\n") != len(paths) - 1 or not _PLAIN_LINES.fullmatch(lines):
+        return False
+    folders = {path.rpartition("/")[0] for path in paths} - {""}
+    for folder in list(folders):
+        while (folder := folder.rpartition("/")[0]) and folder not in folders:
+            folders.add(folder)
+    lowered = {path.lower() for path in paths}
+    above = {folder.lower() for folder in folders}
+    return len(lowered) == len(paths) and len(above) == len(folders) and not lowered & above
 
 
 class Register:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.errors import UserError
-from bot.uploads.names import Register, is_rubbish, safe_path
+from bot.uploads.names import Register, are_plain, is_rubbish, safe_path
 
 SAFE = [
     ("index.html", "index.html"),
@@ -77,3 +79,36 @@ def test_names_that_some_system_cannot_keep_apart_are_refused(paths: list[str], 
     with pytest.raises(UserError) as caught:
         register.add_file(paths[-1])
     assert caught.value.code == code
+
+
+PARTS = st.sampled_from(["a", "A", "b", "index.html", "Index.html", "..", "é", "", ".x", "x" * 70])
+
+
+@given(st.sets(st.lists(PARTS, min_size=1, max_size=3).map("/".join), max_size=6))
+def test_what_is_plain_at_a_glance_is_what_a_closer_look_would_take(paths: set[str]) -> None:
+    def look_closely() -> bool:
+        register = Register()
+        try:
+            for path in paths:
+                register.add_file(path)
+                if safe_path(path) != path:
+                    return False
+        except UserError:
+            return False
+        return True
+
+    assert look_closely() or not are_plain(paths)
+
+
+@pytest.mark.parametrize(
+    ("paths", "plain"),
+    [
+        (["index.html", "assets/app-1.js", "assets/fonts/a_b.woff2"], True),
+        (["A/x/1", "a/y/2"], False),
+        (["a", "a/b"], False),
+        (["a\nb"], False),
+        ([], False),
+    ],
+)
+def test_most_lists_of_names_are_plain_at_a_glance(paths: list[str], plain: bool) -> None:
+    assert are_plain(paths) is plain
