@@ -27,6 +27,7 @@ from bot.models import (
     outputs,
     projects,
     provenance,
+    uploads,
 )
 from bot.models.ids import now
 from bot.models.status import BuildStatus
@@ -235,6 +236,8 @@ class Attempt:
         try:
             varied = add_variants(store, deployment.id, self._previous) or manifest
             self._worker.lay_out(deployment.project_id, varied)
+            if not uploads.is_known(deployment.id):  # deleted meanwhile, and published again
+                store.delete(deployment.id)
         except SystemFault as fault:  # the page is live without it
             logger.warning("build %s: not laid out: %s", self._build.id, fault)
 
