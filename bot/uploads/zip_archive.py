@@ -114,7 +114,9 @@ def _check(infos: list[zipfile.ZipInfo], directory: int, budget: Budget) -> None
         # https://www.bamsoftware.com/hacks/zipbomb/: entries that share their bytes.
         if info.header_offset < end:
             raise UserError(
-                "archive-overlapping", f"{shown(info.filename)} overlaps another entry."
+                "archive-overlapping",
+                f"{shown(info.filename)} overlaps another entry.",
+                "No program that packs sites does that: pack it anew.",
             )
         end = info.header_offset + _LOCAL_HEADER_SIZE + info.compress_size
         if info.flag_bits & (_ENCRYPTED | _STRONGLY_ENCRYPTED):

@@ -28,6 +28,12 @@ PACKERS: dict[str, Pack] = {
     "tar.zst": lambda files: archives.zstandard_of(tar_of_files(files)),
 }
 
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "tar": lambda packed: packed,
+    "tar.gz": gzipped,
+    "tar.zst": archives.zstandard_of,
+}
+
 
 @pytest.fixture(params=PACKERS)
 def pack(request: pytest.FixtureRequest) -> Pack:
@@ -150,6 +156,7 @@ def test_a_hard_link_is_a_copy_of_an_earlier_file(upload: Upload) -> None:
     assert (upload.target / "copy.html").stat().st_nlink == 1
 
 
+@pytest.mark.parametrize("compressed", COMPRESSIONS)
 @pytest.mark.parametrize(
     ("target", "code"),
     [
@@ -159,12 +166,14 @@ def test_a_hard_link_is_a_copy_of_an_earlier_file(upload: Upload) -> None:
         ("link", "archive-unsafe-link"),
     ],
 )
-def test_a_hard_link_to_anything_else_is_refused(upload: Upload, target: str, code: str) -> None:
+def test_a_hard_link_to_anything_else_is_refused(
+    upload: Upload, target: str, code: str, compressed: str
+) -> None:
     members = [
         (tarfile.TarInfo("index.html"), PAGE),
         (tar_entry("link", tarfile.LNKTYPE, target), b""),
     ]
-    assert upload.refused(tar_of(members)) == code
+    assert upload.refused(COMPRESSIONS[compressed](tar_of(members))) == code
 
 
 def test_hard_links_count_towards_the_size(upload: Upload) -> None:
@@ -173,10 +182,13 @@ def test_hard_links_count_towards_the_size(upload: Upload) -> None:
     assert upload.refused(tar_of(members)) == "deployment-too-large"
 
 
+@pytest.mark.parametrize("compressed", COMPRESSIONS)
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
-def test_devices_and_pipes_in_a_tar_are_refused(upload: Upload, kind: bytes) -> None:
+def test_devices_and_pipes_in_a_tar_are_refused(
+    upload: Upload, kind: bytes, compressed: str
+) -> None:
     members = [(tarfile.TarInfo("index.html"), PAGE), (tar_entry("x", kind), b"")]
-    assert upload.refused(gzipped(tar_of(members))) == "archive-special-file"
+    assert upload.refused(COMPRESSIONS[compressed](tar_of(members))) == "archive-special-file"
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
@@ -227,6 +239,16 @@ def test_an_archive_in_an_archive_is_a_file_like_any_other(pack: Pack, upload: U
     inner = pack({"zeros": bytes(4 << 20)})[: 1 << 20]
     files = {"index.html": PAGE, "download.bin": inner}
     assert upload(pack(files)) == files
+
+
+def test_a_bomb_within_an_archive_goes_off_nowhere(pack: Pack, upload: Upload) -> None:
+    """Such as 42.zip: nobody unpacks it, and by itself it is small."""
+    bomb = zip_of({f"{n}.zip": zip_of({"zeros": bytes(8 << 20)}) for n in range(4)})
+    assert len(bomb) < 1 << 16
+    assert upload(pack({"index.html": PAGE, "42.zip": bomb})) == {
+        "index.html": PAGE,
+        "42.zip": bomb,
+    }
 
 
 def test_entries_that_share_their_bytes_are_refused(upload: Upload) -> None:
