@@ -15,8 +15,10 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bot.errors import DeployStackError
+from bot.github import limits
 from bot.github.client import Client
 from bot.github.connect import EVENTS, hook_of, webhook_url
 from bot.github.history import Deliveries, Heads, Proposal
@@ -27,6 +29,9 @@ from bot.models.tables import Project
 from bot.settings import LOCAL_OWNER, Settings
 from bot.webhooks import events
 from bot.webhooks.events import BadDelivery, Event
+
+if TYPE_CHECKING:
+    from github import GithubException
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +64,21 @@ class Reconciler:
         self._since: dict[str, int] = {}
         self._hooks: dict[str, int] = {}
         self._etags: dict[str, str] = {}
+        # Accounts that GitHub has told to wait, during this look.
+        self._limited: set[str] = set()
 
     def run(self) -> Found:
         """Look at everything once. One project that fails keeps no other from being looked at."""
         found = Found()
+        self._limited.clear()
         app = self._client.app()
         if app is not None:
             self._guarded(found, "the App", lambda: self._deliveries(found, "app"))
         for project in known_heads.active_projects():
             if project.name.startswith(f"{LOCAL_OWNER}/") or "/" not in project.name:
+                continue
+            if self._client.account(project.name) in self._limited:
+                found.unreachable += 1
                 continue
             if app is None:
                 self._guarded(found, project.name, lambda p=project: self._hook(found, p))  # type: ignore[misc]
@@ -84,6 +95,8 @@ class Reconciler:
         except (GithubException, OSError, DeployStackError) as error:
             found.unreachable += 1
             logger.warning("%s could not be compared with GitHub: %s", name, str(error)[:200])
+            if isinstance(error, GithubException) and _is_limit(error):
+                self._limited.add(self._client.account(name))
 
     def _hook(self, found: Found, project: Project) -> None:
         """The deliveries of a repository's own webhook, where we may see it."""
@@ -161,6 +174,11 @@ class Reconciler:
         digest = hashlib.sha256(json.dumps(repr(event)).encode()).hexdigest()
         self._take(f"reconciled-{uuid.uuid4()}", name, digest, event)
         found.heads += 1
+
+
+def _is_limit(error: GithubException) -> bool:
+    asked = limits.delay_asked_for(error.status, error.headers or {}, str(error), 0)
+    return asked is not None
 
 
 def _pushed(

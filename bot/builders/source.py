@@ -8,8 +8,10 @@ nowhere else: not on disk, in an argument, in a URL or in a log.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -50,6 +52,10 @@ _NETWORK = re.compile(
     r"|Empty reply|remote end hung up|Network is unreachable|Operation timed out|unable to access"
 )
 
+# A checkout's own index, beside the mirror, and how old one is that a killed worker left.
+_INDEX = ".index-"
+_LEFT = 3600.0  # seconds
+
 TokenFor = Callable[[str], Secret | None]
 
 
@@ -75,7 +81,7 @@ class Source:
         cannot be had.
         """
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.repository.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=self.repository.parent, prefix=_INDEX) as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index"), "GIT_WORK_TREE": str(target)}
             self._git(("read-tree", self.sha), index)
             checkout = ("-c", f"checkout.workers={min(4, os.cpu_count() or 1)}", "checkout-index")
@@ -208,6 +214,10 @@ class Repositories:
             with mirror.try_lock() as free:
                 if free:
                     mirror.tidy()
+        for left in (*self._root.glob(f"*/{_INDEX}*"), *self._root.glob(f"*/*/{_INDEX}*")):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _LEFT:
+                    shutil.rmtree(left)
 
     @contextmanager
     def _open(

@@ -416,6 +416,21 @@ def test_tidying_waits_for_readers(
         assert not list((source.repository / "objects/pack").glob("*.pack"))
 
 
+def test_what_a_killed_worker_left_beside_a_mirror_goes_after_an_hour(
+    origin: Repository, fetcher: Fetcher
+) -> None:
+    fetcher.fetch(str(origin.path), origin.git("rev-parse", "HEAD"))
+    beside = fetcher.root / "owner"
+    old, young = beside / ".index-old", beside / ".index-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "index").touch()
+    os.utime(old, (time.time() - 4000,) * 2)
+    fetcher.repositories.tidy()
+    assert (old.exists(), young.exists()) == (False, True)
+    assert (beside / "site.git" / "HEAD").exists()
+
+
 def test_a_repository_with_sha256_ids_works_too(tmp_path: Path, fetcher: Fetcher) -> None:
     origin = Repository(tmp_path / "modern.git", "--object-format=sha256")
     sha = origin.commit({"index.html": "modern"})

@@ -98,8 +98,8 @@ def folders(machines: Sequence[Machine]) -> list[str]:
         found += (machine.folder / "tmp").glob("*")
         found += (data / "work").glob("*")
         found += (data / "store-cache" / "incoming").glob("*")
-        # A mirror and its locks; anything else was somebody's for a moment.
-        found += (one for one in (data / "mirrors").glob("*/*") if one.name.find(".git") < 0)
+        # A mirror and its locks; a checkout's index is given an hour.
+        found += (one for one in (data / "mirrors").glob("*/[!.]*") if one.name.find(".git") < 0)
         found += (data / "mirrors").glob("*/*.git.new")
         found += (data / "mirrors").glob("*/*.git.old")
     return [str(path) for path in found]

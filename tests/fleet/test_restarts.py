@@ -15,7 +15,7 @@ from tests.fleet.reckoning import Row, builds_of, settle
 from tests.fleet.sites import Push, commit, send
 
 # Longer than a statement waits for its server, and than the build itself takes.
-_AWAY = 6.0  # seconds
+_AWAY = 5.0  # seconds
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,25 @@ def test_a_push_to_a_known_branch_that_nobody_told_of_is_built(watch: Watch) -> 
     assert len(deployments.builds_of_commit(NEW)) == 1
 
 
+def test_an_account_that_is_told_to_wait_is_not_asked_again_in_the_same_look(
+    watch: Watch,
+) -> None:
+    with watch.database.write():
+        for name in ("octo/second", "octo/third"):
+            projects.connect_project(
+                name, production_branch="main", private=False, installation_id=None
+            )
+    anything = re.compile(r"https://api\.github\.com.*")
+    limited = {"message": "You have exceeded a secondary rate limit."}
+    watch.github.get(anything, json=limited, status=403, headers={"Retry-After": "60"})
+    # Of the first project, its hook and its branches.
+    assert watch.run() == Found(unreachable=4)
+    assert len(watch.github.calls) == 2
+    # The next look tries again.
+    watch.run()
+    assert len(watch.github.calls) == 4
+
+
 def test_a_missed_commit_that_asks_for_no_build_gets_none(watch: Watch) -> None:
     watch.answers({"main": NEW})
     commit = re.compile(rf"{re.escape(API)}/commits/.*")
