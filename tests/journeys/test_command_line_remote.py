@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,9 @@ from tests.github import emulated
 from tests.github.emulated import OWNER, REPOSITORY, GitHub
 from tests.journeys.conftest import Bot, wait_for
 from tests.journeys.test_command_line import Run, page, runner, told
+from tests.journeys.test_forks import github as api_of_github
 from tests.journeys.test_forks import opened, pushed
+from tests.programs import require_program
 
 pytestmark = pytest.mark.journey
 FORK = "octo/site"
@@ -126,3 +130,25 @@ def test_a_name_leads_where_it_is_set(remote: Remote, tmp_path: Path) -> None:
     remote.run("alias", "rm", "demo", **here)
     remote.run("alias", "rm", "demo", code=6, **here)
     remote.run("inspect", name, code=6, **here)
+
+
+def test_github_hears_at_once_of_what_is_cancelled(
+    start_bot: Callable[..., Bot], tmp_path: Path
+) -> None:
+    require_program("npm")
+    origin = Repository(tmp_path / "origin" / f"{FORK}.git")
+    package = json.dumps({"name": "site", "scripts": {"build": "sleep 300"}})
+    sha = origin.commit({"package.json": package})
+    with api_of_github() as api, GitServer(tmp_path / "origin") as server:
+        bot = start_bot(
+            GITHUB_SERVER_URL=server.url, GITHUB_API_URL=api.url, GITHUB_TOKEN="ghp_0123456789"
+        )
+        run = runner(tmp_path)
+        push.send(bot.settings, bot.url, "push", pushed(sha))
+        wait_for(lambda: bot.builds(sha)[0]["status"] == "building", "the build")
+        wait_for(lambda: api.states(sha), "the first status", 20)
+        cancelled = time.monotonic()
+        run("cancel", bot.builds(sha)[0]["id"], "--server", bot.url)
+        wait_for(lambda: api.states(sha)[-1] == ("error", "Cancelled"), "GitHub to be told", 20)
+        # Without being woken, the outbox is looked at once a minute.
+        assert time.monotonic() - cancelled < 15
