@@ -28,7 +28,7 @@ def queue(session: Session, limit: int) -> None:
     waited = found["waited"]
     lines = [
         *output.table(("PLACE", "PROJECT", "BRANCH", "ENVIRONMENT", "IN ABOUT", "WHY"), rows),
-        f"{found['waiting']} wait, {found['running']} run; {found['workers']} workers "
+        f"{found['waiting']} wait, {found['running']} run; workers: {found['workers']}, "
         f"with {found['slots']} slots. Of the last day's builds half waited less than "
         f"{waited['p50']:.1f} s, and 95 % less than {waited['p95']:.1f} s.",
     ]
