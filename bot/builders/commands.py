@@ -84,6 +84,7 @@ class Commands:
             writable=(tree, home),
             readable=(listed,),
             network=False,
+            root=self._work,
         )
         self._control.log.say(f"$ {' '.join(plan.ignore_command)}")
         finished = self._runner.run(
@@ -110,6 +111,7 @@ class Commands:
                     readable=tuple(toolchain.readable),
                     overlays=overlays,
                     network=step.network,
+                    root=self._work,
                 )
                 run_step(self._runner, step, command, self.limits(), self._control, self._settings)
 

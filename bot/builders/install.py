@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bot.builders.bounds import bounded
 from bot.builders.cache import Caches, CacheScope, copy, move, plain_folder
 from bot.builders.commands import ENVIRONMENT, SYSTEM_PATH, run_step
 from bot.builders.dependency_key import Dependencies, dependencies_of
@@ -146,7 +147,7 @@ class _Install:
     ) -> None:
         self._fresh = fresh
         self._variables = variables
-        self._settings = installer._settings
+        self._settings = bounded(installer._settings, plan.limits)
         self._runner = installer._runner
         self._caches = installer.caches
         self._registries = installer._toolchains.store.root / "registries"
@@ -268,6 +269,7 @@ class _Install:
             readable=(*self._toolchain.readable, *reach.readable),
             overlays=overlays,
             network=step.network,
+            root=self._tree.parent,
         )
         left = replace(self._limits, seconds=max(self._deadline - time.monotonic(), 0.1))
         run_step(self._runner, step, command, left, self._control, self._settings)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bot.builders.git_tree import Blob, GitTree
 from bot.builders.job import BuildLog
+from bot.builders.sandbox.placed import WORKSPACE
 from bot.errors import UserError
 from bot.settings import Settings
 
@@ -140,10 +141,13 @@ def choose_output(root: Path, outputs: tuple[str, ...]) -> Path:
     )
 
 
-def check_folder(folder: Path, limits: OutputLimits, log: BuildLog) -> Iterator[tuple[str, Path]]:
+def check_folder(
+    folder: Path, limits: OutputLimits, log: BuildLog, work: Path | None = None
+) -> Iterator[tuple[str, Path]]:
     """Every file to publish: its path in the site, and where it lies. In no special order.
 
-    Links that stay within the folder are followed.
+    Links that stay within the folder are followed; `work` is the build's folder, which
+    commands have seen elsewhere (`bot.builders.sandbox.placed`).
     """
     root = os.path.realpath(folder)
     left_out = LeftOut(log)
@@ -168,7 +172,7 @@ def check_folder(folder: Path, limits: OutputLimits, log: BuildLog) -> Iterator[
                 continue
             target = entry.path
             if entry.is_symlink():
-                target = os.path.realpath(entry.path)
+                target = _followed(entry.path, work)
                 if os.path.commonpath([root, target]) != root or is_hidden(
                     os.path.relpath(target, root)
                 ):
@@ -231,6 +235,14 @@ def check_tree(tree: GitTree, folder: str, limits: OutputLimits, log: BuildLog) 
                     if not is_hidden(f"{inner}/{beneath}"):
                         add(f"{inner}/{beneath}", blob)
     return found
+
+
+def _followed(link: str, work: Path | None) -> str:
+    """Where a link leads to, also one that was made with the path that the build has inside."""
+    target = os.readlink(link)
+    if work is not None and target.startswith(f"{WORKSPACE}/"):
+        return os.path.realpath(work / os.path.relpath(target, WORKSPACE))
+    return os.path.realpath(link)
 
 
 def _resolved(tree: GitTree, link: str) -> str | None:

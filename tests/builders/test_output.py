@@ -93,6 +93,20 @@ def test_links_within_the_folder_are_followed(tmp_path: Path, log: ListLog) -> N
     assert not found["latest/page.html"].is_symlink()
 
 
+def test_a_link_that_was_made_with_the_path_inside_the_sandbox_is_followed(
+    tmp_path: Path, log: ListLog
+) -> None:
+    work = tmp_path / "work"
+    write(work / "tree" / "dist", "index.html", "a.js")
+    (work / "tree" / "secret").write_text("out of the output")
+    for name, target in (("b.js", "tree/dist/a.js"), ("c", "tree/secret"), ("d", "../../etc")):
+        (work / "tree" / "dist" / name).symlink_to(f"/workspace/{target}")
+    found = check_folder(work / "tree" / "dist", LIMITS, log, work)
+    assert sorted(path for path, _ in found) == ["a.js", "b.js", "index.html"]
+    assert "Left out c: the link leads out of the folder" in log.text
+    assert "Left out d: the link leads out of the folder" in log.text
+
+
 @pytest.mark.parametrize(
     "target",
     ["/etc/passwd", "../secret.txt", "/etc", "..", "../../../../etc/passwd", "a/../../secret.txt"],

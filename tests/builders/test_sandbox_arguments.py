@@ -47,6 +47,33 @@ def test_inner_folders_are_mounted_after_outer_ones() -> None:
     assert ("/opt/n", "/opt/n") in pairs(words, "--ro-bind")
 
 
+def test_a_builds_folder_is_shown_at_one_path_in_every_build() -> None:
+    root = Path("/data/work/bld_1.abcd")
+    asked = command(
+        argv=(f"{root}/tree/run", "--out", "dist"),
+        folder=root / "tree" / "web",
+        environment={"PATH": f"{root}/tree/bin:/usr/bin", "OTHER": "/data/work"},
+        writable=(root / "tree", Path("/data/cache")),
+        overlays=(Overlay(source=Path("/kept"), target=root / "tree/lib", changes=root / "c"),),
+        root=root,
+    )
+    words = options(asked)
+    assert pairs(words, "--bind") == [
+        (f"{root}/tree", "/workspace/tree"),
+        ("/data/cache", "/data/cache"),
+    ]
+    assert words[words.index("--chdir") + 1] == "/workspace/tree/web"
+    assert ("PATH", "/workspace/tree/bin:/usr/bin") in pairs(words, "--setenv")
+    assert ("OTHER", "/data/work") in pairs(words, "--setenv")
+    place = words.index("--overlay")
+    assert words[place + 1 : place + 4] == (
+        *(f"{root}/c/upper", f"{root}/c/work", "/workspace/tree/lib"),
+    )
+    started = bubblewrap_arguments.program(asked, setpriv="/s", env="/e", mounts=True)
+    assert started[:4] == ("/bin/sh", "/run/overlays/mount", "/workspace/tree/lib", "--")
+    assert started[-3:] == ("/workspace/tree/run", "--out", "dist")
+
+
 def test_variables_that_steer_the_loader_reach_the_command_alone() -> None:
     asked = command(environment={"LD_PRELOAD": "/evil.so", "MODE": "production"})
     assert ("LD_PRELOAD", "/evil.so") not in pairs(options(asked), "--setenv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from bot.builders.sandbox.account import hand_over
-from bot.builders.sandbox.bubblewrap import Bubblewrap
+from bot.builders.sandbox.bubblewrap import Bubblewrap, _Sandbox
 from bot.builders.sandbox.container import ContainerRunner
 from bot.builders.sandbox.control_group import find_control_groups
 from bot.builders.sandbox.process import ProcessRunner
@@ -101,6 +102,58 @@ def test_a_program_that_does_not_exist_is_named(trial: Trial) -> None:
     finished = trial.run("no-such-program")
     assert (finished.ending, finished.succeeded) == (Ending.EXITED, False)
     assert "no-such-program" in trial.output
+
+
+def test_a_builds_folder_has_the_same_path_in_every_build(trial: Trial) -> None:
+    """Where the runner can show folders elsewhere; the others show it where it is."""
+    seen = []
+    for name in ("bld_1.aaaa", "bld_2.bbbb"):
+        root = trial.folder / name
+        tree, home = root / "tree", root / "home"
+        for made in (tree, home):
+            made.mkdir(parents=True)
+        ended = trial.run(
+            *("/bin/sh", "-c", 'pwd; echo "$HOME"; echo "$1"; ls -d "$1"; : > "$HOME/made"'),
+            *("sh", str(tree)),
+            folder=tree,
+            environment={"HOME": str(home)},
+            writable=(tree, home),
+            root=root,
+        )
+        assert ended.succeeded, trial.output
+        assert (home / "made").exists()
+        assert (str(root) in trial.output) is not trial.runner.confines
+        seen.append(trial.output.replace(str(root), "/workspace"))
+    tree_inside = "/workspace/tree"
+    assert seen == [f"{tree_inside}\n/workspace/home\n{tree_inside}\n{tree_inside}\n"] * 2
+
+
+def test_a_sandbox_that_takes_long_to_set_up_is_not_held_against_the_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its /tmp is the machine's own until then, and fuller than any command may fill it."""
+    trial = Trial(make_runner("bubblewrap without control groups"), folder)
+    release, state_of = _Sandbox.release, os.statvfs
+    stopped = threading.Event()
+
+    def go_on(pid: int) -> None:
+        stopped.clear()
+        os.kill(pid, signal.SIGCONT)
+
+    def slowly(sandbox: _Sandbox) -> None:
+        os.kill(sandbox.pid, signal.SIGSTOP)
+        stopped.set()
+        release(sandbox)
+        threading.Timer(0.3, go_on, (sandbox.pid,)).start()
+
+    def of_the_machine(path: str) -> os.statvfs_result:
+        return state_of("/" if stopped.is_set() else path)
+
+    monkeypatch.setattr(_Sandbox, "release", slowly)
+    monkeypatch.setattr(os, "statvfs", of_the_machine)
+    ended = trial.run("true")
+    assert ended.succeeded, (ended, trial.output)
+    assert ended.seconds > 0.3
 
 
 def test_nothing_of_the_bots_environment_is_seen(

@@ -221,14 +221,15 @@ class _Sandbox:
             os.write(self._go, b"\n")
 
     def assure_set_up(self) -> None:
-        """Raises `SystemFault` where the command was never started.
+        """Raises `SystemFault` where the command was never started."""
+        if not self._is_set_up():
+            raise SystemFault("sandbox-failed", "The sandbox could not be set up; see the log.")
 
-        Bubblewrap takes the word to go as the last thing of its set-up.
-        """
+    def _is_set_up(self) -> bool:
+        """Bubblewrap takes the word to go as the last thing of its set-up."""
         left = array.array("i", [0])
         fcntl.ioctl(self._go, termios.FIONREAD, left)
-        if left[0]:
-            raise SystemFault("sandbox-failed", "The sandbox could not be set up; see the log.")
+        return not left[0]
 
     def kill(self) -> None:
         """End the PID namespace, and bubblewrap with it."""
@@ -239,7 +240,9 @@ class _Sandbox:
             signal.pidfd_send_signal(self._inner, signal.SIGKILL)
 
     def tmp_size(self) -> int:
-        """Bytes in the private /tmp."""
+        """Bytes in the private /tmp; before there is one, that path is still the machine's."""
+        if not self._is_set_up():
+            return 0
         try:
             state = os.statvfs(f"/proc/{self.pid}/root/tmp")
         except OSError:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bot.builders.sandbox.account import BUILD_GID, BUILD_UID
+from bot.builders.sandbox.placed import placed, shown
 from bot.builders.sandbox.runner import Command
 
 HOME = "/tmp/home"  # noqa: S108 (inside the sandbox, where /tmp is private)
@@ -95,7 +96,7 @@ def options(
         *_binds(command),
         *_overlays(command, mount),
         *("--perms", "0777", "--dir", HOME),
-        *("--chdir", str(command.folder)),
+        *("--chdir", str(placed(command).folder)),
         "--clearenv",
         *_environment(environment_of(command), safe_only=privileged),
     )
@@ -108,20 +109,21 @@ def program(
 
     `mounts`: overlays are mounted first, by a program of ours.
     """
+    argv = placed(command).argv
     if setpriv is None:
-        return command.argv
-    targets = (str(overlay.target) for overlay in command.overlays)
+        return argv
+    targets = (str(shown(command, overlay.target)) for overlay in command.overlays)
     mount = ("/bin/sh", _MOUNT, *targets, "--") if mounts and command.overlays else ()
     drop = (
         *(setpriv, f"--reuid={BUILD_UID}", f"--regid={BUILD_GID}", "--clear-groups"),
         *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
     )
     late = tuple(f"{k}={v}" for k, v in environment_of(command).items() if steers(k))
-    return (*mount, *drop, *((env, *late) if late else ()), *command.argv)
+    return (*mount, *drop, *((env, *late) if late else ()), *argv)
 
 
 def environment_of(command: Command) -> dict[str, str]:
-    return {**DEFAULT_ENVIRONMENT, **command.environment}
+    return {**DEFAULT_ENVIRONMENT, **placed(command).environment}
 
 
 def _namespaces(privileged: bool, *, shares_network: bool) -> tuple[str, ...]:
@@ -162,15 +164,16 @@ def _binds(command: Command) -> Iterable[str]:
     """Parents before what lies in them, so that the inner one counts."""
     wanted = dict.fromkeys(command.readable, "--ro-bind")
     wanted |= dict.fromkeys(command.writable, "--bind")
-    shown = {Path("/"), Path("/etc"), Path("/tmp"), Path("/usr")}  # noqa: S108
-    for path, option in sorted(wanted.items(), key=lambda pair: len(pair[0].parts)):
+    there = {Path("/"), Path("/etc"), Path("/tmp"), Path("/usr")}  # noqa: S108
+    places = [(shown(command, path), path, option) for path, option in wanted.items()]
+    for target, path, option in sorted(places, key=lambda place: len(place[0].parts)):
         # Bubblewrap would make missing parents for itself alone (mode 0700).
-        for parent in reversed(path.parents):
-            if parent not in shown and Path("/usr") not in parent.parents:
-                shown.add(parent)
+        for parent in reversed(target.parents):
+            if parent not in there and Path("/usr") not in parent.parents:
+                there.add(parent)
                 yield from ("--perms", "0755", "--dir", str(parent))
-        shown.add(path)
-        yield from (option, str(path), str(path))
+        there.add(target)
+        yield from (option, str(path), str(target))
 
 
 def _overlays(command: Command, mount: int | None) -> Iterable[str]:
@@ -180,7 +183,7 @@ def _overlays(command: Command, mount: int | None) -> Iterable[str]:
         for overlay in command.overlays:
             yield from ("--overlay-src", str(overlay.source))
             yield from ("--overlay", f"{overlay.changes}/upper", f"{overlay.changes}/work")
-            yield str(overlay.target)
+            yield str(shown(command, overlay.target))
         return
     yield from ("--perms", "0755", "--dir", "/run", "--perms", "0700", "--dir", _OVERLAYS)
     yield from ("--ro-bind-data", str(mount), _MOUNT)

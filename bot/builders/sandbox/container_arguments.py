@@ -22,6 +22,7 @@ from bot.builders.sandbox.bubblewrap_arguments import (
     SYSTEM_FILES,
     environment_of,
 )
+from bot.builders.sandbox.placed import placed, shown
 from bot.builders.sandbox.runner import Command, Limits
 
 START = "/run/deploystack/start"
@@ -71,7 +72,7 @@ def create(
         "create",
         *options,
         *("--name", name, "--init", "--read-only", "--user", engine.account),
-        *("--workdir", str(command.folder), "--env-file", str(files.environment)),
+        *("--workdir", str(placed(command).folder), "--env-file", str(files.environment)),
         *_late_variables(command),
         *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
         *("--security-opt", "label=disable", "--ipc", "private", "--pull", "never"),
@@ -82,7 +83,7 @@ def create(
         *(() if command.network and resolver is None else ("--network", "none")),
         *("--log-driver", "none"),
         *_volumes(command, files, from_machine=from_machine, resolver=resolver),
-        *("--entrypoint", "/bin/sh", image, START, *command.argv),
+        *("--entrypoint", "/bin/sh", image, START, *placed(command).argv),
     )
 
 
@@ -144,7 +145,7 @@ def _volumes(
         yield from _bind(resolver, RESOLVER)
     wanted = dict.fromkeys(command.readable, False) | dict.fromkeys(command.writable, True)
     for place, writable in sorted(wanted.items(), key=lambda pair: len(pair[0].parts)):
-        yield from _bind(place, place, writable=writable)
+        yield from _bind(place, shown(command, place), writable=writable)
 
 
 def _bind(source: Path | str, target: Path | str, *, writable: bool = False) -> Iterable[str]:

@@ -60,6 +60,9 @@ class Command:
     `folder` is the working folder; `writable` and `readable` are the only places of
     the host that it sees besides the system itself (programs and libraries, read-only).
     PATH, HOME, TMPDIR and LANG are set where `environment` does not.
+
+    `root` is the build's own folder, which a runner that can do so shows at the same path in
+    every build (`bot.builders.sandbox.placed`); everything here is said in the host's paths.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +72,7 @@ class Command:
     readable: tuple[Path, ...] = ()
     overlays: tuple[Overlay, ...] = ()
     network: bool = False
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
