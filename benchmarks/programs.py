@@ -88,6 +88,19 @@ def wrk(
     )
 
 
+def processor_seconds(pid: int) -> float:
+    """What a server's processes have used of the processors: its own, and its children's.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    out = subprocess.run(("pgrep", "-P", str(pid)), check=False, capture_output=True, text=True)
+    ticks = 0
+    for process in (str(pid), *out.stdout.split()):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def median(rounds: Sequence[Load]) -> Load:
     return Load(
         rate=statistics.median(r.rate for r in rounds),

@@ -37,7 +37,7 @@ class SqliteDatabase(peewee.SqliteDatabase):
     shares_commits = True
     locks_rows = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, page_cache: int) -> None:
         super().__init__(
             path,
             pragmas={
@@ -45,7 +45,7 @@ class SqliteDatabase(peewee.SqliteDatabase):
                 # A 202 is a promise: FULL keeps it over a power cut too.
                 "synchronous": "full",
                 "foreign_keys": 1,
-                "cache_size": -8192,
+                "cache_size": -page_cache,
                 # Pages that many commits touch are written back once for all of them.
                 "wal_autocheckpoint": 4000,
             },
@@ -122,12 +122,13 @@ class Database(Protocol):
     def close(self) -> Any: ...
 
 
-def connect(url: str, connections: int = 10) -> Database:
+def connect(url: str, connections: int = 10, page_cache: int = 8192) -> Database:
     """Open the database at `url`, bind the models to it, and bring it up to date.
 
     `sqlite:///path`, or `postgresql://user:password@host:port/name`; then this process
-    opens at most so many `connections` at a time. Raises `InvalidSetting` where nothing
-    is to be reached there. https://www.postgresql.org/docs/current/libpq-connect.html
+    opens at most so many `connections` at a time. `page_cache`: KiB of SQLite's memory for
+    each thread that asks it much. Raises `InvalidSetting` where nothing is to be reached
+    there. https://www.postgresql.org/docs/current/libpq-connect.html
     """
     scheme = urlsplit(url).scheme
     if scheme in {"postgresql", "postgres"}:
@@ -139,12 +140,12 @@ def connect(url: str, connections: int = 10) -> Database:
             f"cannot use {scheme or url!r}",
             "Use sqlite:///path or postgresql://user:password@host/name.",
         )
-    return _connect_sqlite(Path(path))
+    return _connect_sqlite(Path(path), page_cache)
 
 
-def _connect_sqlite(path: Path) -> Database:
+def _connect_sqlite(path: Path, page_cache: int) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = SqliteDatabase(str(path))
+    database = SqliteDatabase(str(path), page_cache)
     proxy.initialize(database)
     # Two processes that start together must not both migrate.
     with open(f"{path}.migrating", "w") as lock:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Of one worker. They are started when they are needed, and each is held for as long
 # as a slow client takes to fetch a large file; answers from memory hold none.
 _THREADS = 128
+# KiB of SQLite's memory for each of them. What they ask is a few pages, which the system
+# keeps as well, and they are not to take more than PREVIEW_CACHE_SIZE together.
+_PAGE_CACHE = 256
 
 
 def create_application(settings: Settings | None = None) -> Previews:
@@ -35,7 +38,7 @@ def create_application(settings: Settings | None = None) -> Previews:
         from bot.serve.application import Previews
         from bot.storage.urls import open_store
 
-    announce_changes(chosen, connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS))
+    announce_changes(chosen, connect(chosen.DATABASE_URL, chosen.DATABASE_CONNECTIONS, _PAGE_CACHE))
     return Previews(open_store(chosen), chosen, Bus(), fallback=_nothing_else)
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from bot.events import Bus
-from bot.models.database import Database
+from bot.models.database import Database, connect
+from bot.models.projects import point_alias
 from bot.models.resolve import Changes, Found, by_key
+from bot.models.status import AliasKind, DeploymentStatus
+from bot.models.tables import Deployment
+from bot.serve import main
 from bot.serve.bodies import LARGEST_BODY, Bodies
 from bot.serve.resolve import Sites
 from bot.serve.traffic import TrafficBook
+from bot.settings import load
+from bot.storage import disk_sweep
 from bot.storage.disk import DiskStore
 from bot.storage.manifest import Entry, Manifest
 from tests.serve.conftest import SHA, Deployer, Host
@@ -86,3 +96,38 @@ def test_many_threads_load_a_site_once(
     for thread in threads:
         thread.join()
     assert len({id(site) for site in loaded}) == 1
+
+
+def test_the_threads_of_the_previews_process_take_little_memory_for_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    real = connect
+
+    def connecting(*given: Any) -> Any:
+        made = real(*given)
+        taken.append(-made.execute_sql("PRAGMA cache_size").fetchone()[0] * 1024)
+        made.close()
+        return made
+
+    monkeypatch.setattr("bot.models.database.connect", connecting)
+    settings = load({"DATA_DIR": str(tmp_path / "data")}, None)
+    main.create_application(settings)
+    assert 0 < taken[0] * main._THREADS <= settings.PREVIEW_CACHE_SIZE
+
+
+def test_requests_wait_for_no_publishing(
+    deployer: Deployer, host: Host, database: Database, tmp_path: Path
+) -> None:
+    deployment_id = deployer.deploy({"index.html": "home"})
+    point_alias(deployer.project().id, AliasKind.BRANCH, "main", deployment_id)
+    writer = deployer.row("f" * 40, status=DeploymentStatus.PENDING)
+    # As a worker does that publishes: the store's lock, and the database's with unfinished work.
+    with disk_sweep.publishing(tmp_path / "artifacts"), database.write():
+        Deployment.update(ref="held").where(Deployment.id == writer).execute()
+        started = time.monotonic()
+        for _ in range(2):  # from the store and the database, then from memory
+            assert host.get(f"/{SHA}/").text == "home"
+            assert host.get("/~/octo-site/main/").text == "home"
+            assert host.get(f"/{SHA}/none").status == 404
+        assert time.monotonic() - started < 5
