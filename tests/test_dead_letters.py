@@ -187,6 +187,7 @@ def test_what_github_would_not_be_told_is_told_again(morgue: Morgue) -> None:
     number = message(morgue, morgue.project())
     (letter,) = dead_letters.listed(10)
     assert (letter.id, letter.problem) == (f"msg-{number}", "403: Resource not accessible")
+    assert dead_letters.counts() == {Kind.BUILD: 0, Kind.DELIVERY: 0, Kind.MESSAGE: 1}
     assert morgue.letters.replay("ann", letter.id) == "to be told again"
     entry = OutboxEntry.get()
     assert (entry.state, entry.attempts, morgue.told) == ("waiting", 0, 1)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from bot.models import sql
 
 MESSAGE = "msg-"
+_MOST_COUNTED = 1000
 
 
 class Kind(StrEnum):
@@ -51,6 +52,19 @@ WHERE o.state = 'dead' AND NOT EXISTS (
     SELECT 1 FROM outbox n WHERE n.key = o.key AND n.id > o.id)
 ORDER BY o.due_at DESC LIMIT ?
 """
+
+
+def counts() -> dict[Kind, int]:
+    """How many there are of each kind; 1,000 stand for that and more."""
+    found = {}
+    for kind, statement in (
+        (Kind.BUILD, _BUILDS),
+        (Kind.DELIVERY, _DELIVERIES),
+        (Kind.MESSAGE, _MESSAGES),
+    ):
+        counted = sql.first(f"SELECT COUNT(*) FROM ({statement}) AS letters", _MOST_COUNTED)
+        found[kind] = int(counted[0]) if counted is not None else 0
+    return found
 
 
 def kind_of(letter_id: str) -> Kind:

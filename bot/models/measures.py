@@ -9,11 +9,10 @@ import math
 from dataclasses import dataclass
 
 from bot.models import sql
+from bot.models.queue import Priority
 
 _QUEUED = """
-SELECT d.environment, COUNT(*), MIN(b.created_at) FROM builds b
-JOIN deployments d ON d.id = b.deployment_id
-WHERE b.status = 'queued' GROUP BY d.environment
+SELECT priority, COUNT(*), MIN(created_at) FROM builds WHERE status = 'queued' GROUP BY priority
 """
 _RUNNING = """
 SELECT COUNT(*) FROM builds WHERE status IN ('cloning', 'building', 'publishing')
@@ -32,9 +31,12 @@ ORDER BY created_at DESC LIMIT 1000
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The waiting builds of one environment; `oldest` is when the first was asked for (ms)."""
+    """The waiting builds of one priority: production, preview, or rerun (built again).
 
-    environment: str
+    `oldest` is when the first was asked for (ms).
+    """
+
+    priority: str
     waiting: int
     oldest: int
 
@@ -57,7 +59,10 @@ class Waited:
 
 
 def queues() -> list[Queue]:
-    return [Queue(str(name), int(count), int(oldest)) for name, count, oldest in sql.rows(_QUEUED)]
+    return [
+        Queue(Priority(priority).name.lower(), int(count), int(oldest))
+        for priority, count, oldest in sql.rows(_QUEUED)
+    ]
 
 
 def running_builds() -> int:

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from bot.models import chores, measures, usage
+from bot.models import chores, dead_letters, measures, usage, workers
 from bot.models.ids import now
 from bot.models.measures import percentile
 from bot.settings import Settings
@@ -76,18 +76,28 @@ class _Now(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         time_now = now()
         waiting = GaugeMetricFamily(
-            "deploystack_queue_builds", "Builds that wait.", labels=["environment"]
+            "deploystack_queue_builds", "Builds that wait.", labels=["priority"]
         )
         age = GaugeMetricFamily(
-            "deploystack_queue_oldest_seconds", "Age of the oldest.", labels=["environment"]
+            "deploystack_queue_oldest_seconds", "Age of the oldest.", labels=["priority"]
         )
-        found = {queue.environment: queue for queue in measures.queues()}
-        for environment in ("production", "preview"):
-            queue = found.get(environment)
-            waiting.add_metric([environment], queue.waiting if queue else 0)
-            age.add_metric([environment], (time_now - queue.oldest) / 1000 if queue else 0)
+        found = {queue.priority: queue for queue in measures.queues()}
+        for priority in ("production", "preview", "rerun"):
+            queue = found.get(priority)
+            waiting.add_metric([priority], queue.waiting if queue else 0)
+            age.add_metric([priority], (time_now - queue.oldest) / 1000 if queue else 0)
         yield waiting
         yield age
+        present = workers.present()
+        yield _gauge("workers", "Worker processes that are there.", len(present))
+        slots = sum(worker.slots for worker in present)
+        yield _gauge("worker_slots", "Builds that they run at a time.", slots)
+        dead = GaugeMetricFamily(
+            "deploystack_dead_letters", "What was given up by our fault.", labels=["kind"]
+        )
+        for kind, count in dead_letters.counts().items():
+            dead.add_metric([str(kind)], count)
+        yield dead
         yield _gauge("running_builds", "Builds that run.", measures.running_builds())
         yield _gauge(
             "build_slots", "Builds that a worker runs at a time.", self._settings.BUILD_CONCURRENCY

@@ -115,9 +115,11 @@ def test_processes_are_counted_together_and_the_database_is_asked(
     for result in ("hit", "miss"):
         lookups = f'deploystack_cache_lookups_total{{cache="modules",result="{result}"}}'
         assert found[lookups] == "2.0"
-    assert found['deploystack_queue_builds{environment="preview"}'] == "1.0"
-    assert found['deploystack_queue_builds{environment="production"}'] == "0.0"
-    assert float(found['deploystack_queue_oldest_seconds{environment="preview"}']) >= 0
+    assert found['deploystack_queue_builds{priority="preview"}'] == "1.0"
+    assert found['deploystack_queue_builds{priority="production"}'] == "0.0"
+    assert float(found['deploystack_queue_oldest_seconds{priority="preview"}']) >= 0
+    assert found["deploystack_workers"] == "0.0"
+    assert found['deploystack_dead_letters{kind="build"}'] == "0.0"
     assert found['deploystack_projects{state="active"}'] == "1.0"
     assert found["deploystack_storage_over_budget_bytes"] == "5.0"
     assert found["deploystack_retention_failed"] == "0.0"
@@ -149,7 +151,7 @@ def test_percentiles_are_by_nearest_rank(share: float, expected: float) -> None:
 
 def test_what_waits_is_measured(ended_build: str) -> None:
     (queue,) = measures.queues()
-    assert (queue.environment, queue.waiting) == ("preview", 1)
+    assert (queue.priority, queue.waiting) == ("preview", 1)
     assert measures.running_builds() == 0
     assert measures.outbox().waiting == 0
     assert len(measures.queue_times(0)) == 1
