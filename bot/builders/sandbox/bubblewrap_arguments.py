@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bot.builders.sandbox.account import BUILD_GID, BUILD_UID
-from bot.builders.sandbox.placed import placed, shown
+from bot.builders.sandbox.placed import inside, placed
 from bot.builders.sandbox.runner import Command
 
 HOME = "/tmp/home"  # noqa: S108 (inside the sandbox, where /tmp is private)
@@ -112,7 +112,7 @@ def program(
     argv = placed(command).argv
     if setpriv is None:
         return argv
-    targets = (str(shown(command, overlay.target)) for overlay in command.overlays)
+    targets = (str(inside(command, overlay.target)) for overlay in command.overlays)
     mount = ("/bin/sh", _MOUNT, *targets, "--") if mounts and command.overlays else ()
     drop = (
         *(setpriv, f"--reuid={BUILD_UID}", f"--regid={BUILD_GID}", "--clear-groups"),
@@ -165,7 +165,7 @@ def _binds(command: Command) -> Iterable[str]:
     wanted = dict.fromkeys(command.readable, "--ro-bind")
     wanted |= dict.fromkeys(command.writable, "--bind")
     there = {Path("/"), Path("/etc"), Path("/tmp"), Path("/usr")}  # noqa: S108
-    places = [(shown(command, path), path, option) for path, option in wanted.items()]
+    places = [(inside(command, path), path, option) for path, option in wanted.items()]
     for target, path, option in sorted(places, key=lambda place: len(place[0].parts)):
         # Bubblewrap would make missing parents for itself alone (mode 0700).
         for parent in reversed(target.parents):
@@ -183,7 +183,7 @@ def _overlays(command: Command, mount: int | None) -> Iterable[str]:
         for overlay in command.overlays:
             yield from ("--overlay-src", str(overlay.source))
             yield from ("--overlay", f"{overlay.changes}/upper", f"{overlay.changes}/work")
-            yield str(shown(command, overlay.target))
+            yield str(inside(command, overlay.target))
         return
     yield from ("--perms", "0755", "--dir", "/run", "--perms", "0700", "--dir", _OVERLAYS)
     yield from ("--ro-bind-data", str(mount), _MOUNT)

@@ -22,7 +22,7 @@ from bot.builders.sandbox.bubblewrap_arguments import (
     SYSTEM_FILES,
     environment_of,
 )
-from bot.builders.sandbox.placed import placed, shown
+from bot.builders.sandbox.placed import inside, placed
 from bot.builders.sandbox.runner import Command, Limits
 
 START = "/run/deploystack/start"
@@ -145,7 +145,7 @@ def _volumes(
         yield from _bind(resolver, RESOLVER)
     wanted = dict.fromkeys(command.readable, False) | dict.fromkeys(command.writable, True)
     for place, writable in sorted(wanted.items(), key=lambda pair: len(pair[0].parts)):
-        yield from _bind(place, shown(command, place), writable=writable)
+        yield from _bind(place, inside(command, place), writable=writable)
 
 
 def _bind(source: Path | str, target: Path | str, *, writable: bool = False) -> Iterable[str]:
