@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +30,7 @@ from bot.storage.store import Content, NotPublished, StoreFault
 _IN_MEMORY = 1 << 20
 # Up to so many new contents are flushed one by one; more, by flushing the file system.
 _FEW = 64
+_FLUSHERS = 4
 # Systems write contents back after half a minute (vm.dirty_expire_centisecs) at the latest.
 _YOUNG = 300.0  # seconds
 # What was seen is looked at again after this long, so that it counts as relied on.
@@ -122,17 +124,18 @@ class DiskStore:
         with _faults("cannot be flushed"):
             for digest in digests:
                 self._use(digest, os.stat(self._object(digest)))
-            self._flush(set(digests))
+            with self._flushing(set(digests)):
+                pass
 
     def publish(self, manifest: Manifest) -> None:
         with _faults("cannot publish"), disk_sweep.publishing(self._root):
             self._assure(manifest)
-            self._flush({entry.digest for entry in manifest.files.values()})
-            descriptor, draft = tempfile.mkstemp(dir=self._incoming)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(encode(manifest))
-                file.flush()
-                os.fsync(file.fileno())
+            with self._flushing({entry.digest for entry in manifest.files.values()}):
+                descriptor, draft = tempfile.mkstemp(dir=self._incoming)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(encode(manifest))
+                    file.flush()
+                    os.fsync(file.fileno())
             target = self._manifest_path(manifest.deployment)
             os.replace(draft, target)
             flush_path(target.parent)
@@ -311,15 +314,21 @@ class DiskStore:
         with self._lock:
             self._unflushed.add(digest)
 
-    def _flush(self, digests: set[str]) -> None:
-        """Have the contents on the disk before the manifest that names them."""
+    @contextlib.contextmanager
+    def _flushing(self, digests: set[str]) -> Iterator[None]:
+        """Have contents on the disk by the end of the block, before the manifest that names
+        them is seen. What is flushed at the same time shares the file system's journal."""
         with self._lock:
             new = digests & self._unflushed
         if len(new) > _FEW:
             self._flush_all()
+            yield
         else:
-            for digest in new:
-                flush_path(self.path(digest))
+            with ThreadPoolExecutor(_FLUSHERS, "flush contents") as flushers:
+                flushed = [flushers.submit(flush_path, self.path(digest)) for digest in new]
+                yield
+                for one in flushed:
+                    one.result()
         with self._lock:
             self._unflushed -= new
 
