@@ -45,8 +45,10 @@ def test_a_parts_deployment_is_found_by_its_own_id(api: Running, docs: str) -> N
 def test_a_member_of_the_main_project_is_one_of_the_others(api: Running, docs: str) -> None:
     as_member(api, "octo/site", Role.DEVELOPER)
     assert api.get(f"/api/v1/deployments/{docs}").status_code == 200
-    names = [row["name"] for row in api.get("/api/v1/projects").json["data"]]
-    assert sorted(names) == ["octo/site", "octo/site#docs"]
+    rows = {row["name"]: row for row in api.get("/api/v1/projects").json["data"]}
+    assert sorted(rows) == ["octo/site", "octo/site#docs"]
+    assert rows["octo/site"]["main_id"] is None
+    assert rows["octo/site#docs"]["main_id"] == rows["octo/site"]["id"]
 
 
 def test_who_is_no_member_of_the_main_project_cannot_open_it(api: Running, docs: str) -> None:

@@ -106,6 +106,9 @@ class ProjectOut(BaseModel):
     """A connected repository (`owner/name`), or a name that uploads go to."""
 
     id: int
+    main_id: int | None = Field(
+        description="Of one of several projects of a repository: the main one's id."
+    )
     name: str
     production_branch: str
     private: bool
