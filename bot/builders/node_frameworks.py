@@ -212,6 +212,7 @@ NODE_FRAMEWORKS: tuple[Framework, ...] = (
         documentation="https://sli.dev/guide/hosting",
         packages=("@slidev/cli",),
         commands=(("slidev", "build"),),
+        node=((53, ">=22.12"),),
         outputs=("dist",),
         spa=True,
         base_arguments=("--base={base}",),

@@ -81,6 +81,14 @@ def test_a_good_ending_is_none(settings: Settings) -> None:
     [
         ("npm error `npm ci` can only install packages when your package.json and "
          "package-lock.json or npm-shrinkwrap.json are in sync.", "do not agree"),
+        ("npm error `npm ci` can only install packages when your package.json and "
+         "package-lock.json are in sync.\nnpm error\nnpm error Missing: a@1.3.0 from lock file",
+         "do not agree (Missing: a@1.3.0 from lock file): install"),
+        ("npm error `npm ci` can only install packages when your package.json and "
+         "package-lock.json are in sync.\nnpm error Missing: a-linux-x64@ from lock file",
+         "no version of packages that another one asks for (a-linux-x64):"),
+        ("npm error code ERESOLVE\nnpm error Could not resolve dependency:\n"
+         "npm error peer react@\"^16 || ^17\" from a@1.0.0", "(react@\"^16 || ^17\" from a@1.0.0):"),
         (" ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with frozen-lockfile", "do not agree"),
         ("error Your lockfile needs to be updated, but yarn was run with `--frozen-lockfile`.",
          "do not agree"),
