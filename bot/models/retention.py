@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.models import changes, sql
 from bot.models.status import ACTIVE, AliasKind, DeploymentStatus
@@ -84,18 +85,55 @@ class Verdict:
 
 def decide(facts: Facts, policy: Policy) -> dict[str, Verdict]:
     """A verdict on each live deployment of a project."""
-    newest = [one.id for one in facts.live if one.production][: policy.production_kept]
+    newest = {one.id for one in [o for o in facts.live if o.production][: policy.production_kept]}
+    names = _Names(facts)
     verdicts = {}
     for one in facts.live:
-        reasons = [*_led_to(one, facts), *_heads(one, facts)]
+        reasons = [*_led_to(one, facts), *names.headed_by(one)]
         if one.id in facts.building:
             reasons.append("a build of it is queued or running")
         if one.id in newest:
             reasons.append(f"it is one of the newest {policy.production_kept} of production")
-        ends = _ended(one, facts, policy), _unused(one, policy)
+        ends = _ended(one, names, policy), _unused(one, policy)
         first = min(filter(None, ends), default=(None, ""))
         verdicts[one.id] = Verdict(tuple(dict.fromkeys(reasons)), *first)
     return verdicts
+
+
+class _Names:
+    """Branches and pull requests by commit and by branch: a project may have thousands."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._branches = facts.branches
+        self._heads: dict[str, list[str]] = defaultdict(list)
+        # Commit, or branch → number → when the pull request was closed.
+        self._of_sha: dict[str, dict[int, int | None]] = defaultdict(dict)
+        self._of_branch: dict[str, dict[int, int | None]] = defaultdict(dict)
+        for name, (sha, deleted) in facts.branches.items():
+            if deleted is None:
+                self._heads[sha].append(f"it is the newest commit of the branch {name}")
+        for number, (sha, branch, closed) in facts.pull_requests.items():
+            self._of_sha[sha][number] = closed
+            self._of_branch[branch][number] = closed
+            if closed is None:
+                reason = f"it is the newest commit of the open pull request {number}"
+                self._heads[sha].append(reason)
+
+    def headed_by(self, one: Candidate) -> list[str]:
+        """Reasons of what has it as its newest commit."""
+        return self._heads.get(one.sha, []) if one.sha else []
+
+    def ends(self, one: Candidate) -> list[int | None]:
+        """When each branch and pull request of it ended; `None`: it has not."""
+        found = list(
+            (
+                (self._of_sha.get(one.sha, {}) if one.sha else {})
+                | (self._of_branch.get(one.ref, {}) if one.ref else {})
+            ).values()
+        )
+        if one.trusted and one.ref in self._branches:
+            found.append(self._branches[one.ref][1])
+        return found
 
 
 def _led_to(one: Candidate, facts: Facts) -> list[str]:
@@ -116,31 +154,9 @@ def _led_to(one: Candidate, facts: Facts) -> list[str]:
     return reasons
 
 
-def _heads(one: Candidate, facts: Facts) -> list[str]:
-    if not one.sha:
-        return []
-    heads = [
-        f"it is the newest commit of the branch {name}"
-        for name, (sha, deleted) in facts.branches.items()
-        if sha == one.sha and deleted is None
-    ]
-    return heads + [
-        f"it is the newest commit of the open pull request {number}"
-        for number, (sha, _, closed) in facts.pull_requests.items()
-        if sha == one.sha and closed is None
-    ]
-
-
-def _ended(one: Candidate, facts: Facts, policy: Policy) -> tuple[int, str] | None:
+def _ended(one: Candidate, names: _Names, policy: Policy) -> tuple[int, str] | None:
     """When it goes: so long after the last branch or pull request of it has ended."""
-    ends: list[int | None] = []
-    if one.trusted and one.ref in facts.branches:
-        ends.append(facts.branches[one.ref][1])
-    ends += [
-        closed
-        for sha, branch, closed in facts.pull_requests.values()
-        if (one.sha and sha == one.sha) or (one.ref and branch == one.ref)
-    ]
+    ends = names.ends(one)
     known = [end for end in ends if end is not None]
     if not policy.closed_days or not known or len(known) < len(ends):
         return None
@@ -158,7 +174,33 @@ SELECT d.id, COALESCE(d.sha, ''), d.ref, d.environment = 'production', d.updated
     SELECT MAX(t.hour) FROM traffic t WHERE t.deployment_id = d.id AND t.status IN (2, 3)), 0),
     d.trusted
 FROM deployments d
-WHERE d.project_id = ? AND d.status = ? ORDER BY d.created_at DESC, d.id DESC
+WHERE d.project_id = ? AND d.status = ?
+"""
+_NEWEST_FIRST = " ORDER BY d.created_at DESC, d.id DESC"
+# What counts of one deployment: it, and the newest of production.
+_ONE = f"""
+{_LIVE} AND (d.id = ? OR d.id IN (
+    SELECT n.id FROM deployments n
+    WHERE n.project_id = ? AND n.status = ? AND n.environment = 'production'
+    ORDER BY n.created_at DESC, n.id DESC LIMIT ?))
+"""
+_ITS_BRANCHES = """
+AND (name = (SELECT ref FROM deployments WHERE id = ?)
+    OR sha = (SELECT sha FROM deployments WHERE id = ?)
+    OR name IN (SELECT name FROM aliases WHERE deployment_id = ? AND kind = 'branch'))
+"""
+_ITS_PULL_REQUESTS = """
+AND (head_ref = (SELECT ref FROM deployments WHERE id = ?)
+    OR head_sha = (SELECT sha FROM deployments WHERE id = ?)
+    OR CAST(number AS TEXT) IN (
+        SELECT name FROM aliases WHERE deployment_id = ? AND kind = 'pull request'))
+"""
+_BRANCHES = f"""
+SELECT name, sha, deleted, moved_at FROM refs WHERE project_id = {sql.REPOSITORY}
+"""
+_PULL_REQUESTS = f"""
+SELECT number, head_sha, head_ref, open, moved_at FROM pull_requests
+WHERE project_id = {sql.REPOSITORY}
 """
 _BUILDING = f"""
 SELECT DISTINCT b.deployment_id FROM builds b JOIN deployments d ON d.id = b.deployment_id
@@ -167,30 +209,47 @@ WHERE d.project_id = ? AND b.status IN ({", ".join("?" * len(ACTIVE))})
 
 
 def facts_of(project_id: int) -> Facts:
+    ready = DeploymentStatus.READY
+    return _facts(
+        project_id,
+        sql.rows(_LIVE + _NEWEST_FIRST, project_id, ready),
+        sql.rows(_BRANCHES, project_id),
+        sql.rows(_PULL_REQUESTS, project_id),
+    )
+
+
+def _facts_of_one(project_id: int, id_: str, policy: Policy) -> Facts:
+    """As much as is needed for a verdict on one deployment."""
+    kept, ready = policy.production_kept, DeploymentStatus.READY
+    return _facts(
+        project_id,
+        sql.rows(_ONE + _NEWEST_FIRST, project_id, ready, id_, project_id, ready, kept),
+        sql.rows(_BRANCHES + _ITS_BRANCHES, project_id, id_, id_, id_),
+        sql.rows(_PULL_REQUESTS + _ITS_PULL_REQUESTS, project_id, id_, id_, id_),
+    )
+
+
+def _facts(
+    project_id: int,
+    live: list[tuple[Any, ...]],
+    branches: list[tuple[Any, ...]],
+    pull_requests: list[tuple[Any, ...]],
+) -> Facts:
     aliases: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for deployment_id, kind, name in sql.rows(
         "SELECT deployment_id, kind, name FROM aliases WHERE project_id = ?", project_id
     ):
         aliases[deployment_id].append((kind, name))
     return Facts(
-        live=tuple(Candidate(*row) for row in sql.rows(_LIVE, project_id, DeploymentStatus.READY)),
+        live=tuple(Candidate(*row) for row in live),
         building=frozenset(row[0] for row in sql.rows(_BUILDING, project_id, *ACTIVE)),
         aliases={id_: tuple(names) for id_, names in aliases.items()},
         branches={
-            name: (sha, moved_at if deleted else None)
-            for name, sha, deleted, moved_at in sql.rows(
-                "SELECT name, sha, deleted, moved_at FROM refs "
-                f"WHERE project_id = {sql.REPOSITORY}",
-                project_id,
-            )
+            name: (sha, moved_at if deleted else None) for name, sha, deleted, moved_at in branches
         },
         pull_requests={
             number: (sha, branch, None if is_open else moved_at)
-            for number, sha, branch, is_open, moved_at in sql.rows(
-                "SELECT number, head_sha, head_ref, open, moved_at FROM pull_requests "
-                f"WHERE project_id = {sql.REPOSITORY}",
-                project_id,
-            )
+            for number, sha, branch, is_open, moved_at in pull_requests
         },
     )
 
@@ -250,7 +309,8 @@ class Kept:
 
 
 def why_kept(project_id: int, deployment_id: str, policy: Policy, time: int) -> Kept:
-    verdict = decide(facts_of(project_id), policy).get(deployment_id)
+    facts = _facts_of_one(project_id, deployment_id, policy)
+    verdict = decide(facts, policy).get(deployment_id)
     if verdict is None:
         return Kept(())
     if verdict.kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -222,6 +223,49 @@ def test_what_was_built_again_is_as_good_as_new(database: Database, project_id: 
     assert not retention.going(project_id, Policy(idle_days=1), now())[0].due
     Deployment.update(updated_at=1).where(Deployment.id == again).execute()
     assert retention.going(project_id, Policy(idle_days=1), now())[0].due
+
+
+def test_asking_for_one_deployment_says_what_asking_for_all_does(
+    database: Database, project_id: int
+) -> None:
+    """Every deployment of a project with all that counts, at random."""
+    dice = random.Random(4)
+    names = [f"branch-{n}" for n in range(4)]
+    ids = [live(database, project_id, f"{n:040x}", dice.choice(names)) for n in range(40)]
+    with database.write():
+        for number, id_ in enumerate(ids):
+            Deployment.update(
+                created_at=number,
+                updated_at=NOW - dice.choice((1, 200)) * DAY,
+                environment=dice.choice(("preview", "production")),
+                trusted=dice.random() < 0.8,
+            ).where(Deployment.id == id_).execute()
+        for name in names[:3]:
+            Ref.create(
+                project=project_id, name=name, sha=f"{dice.randrange(40):040x}",
+                deleted=dice.random() < 0.5, moved_at=NOW - dice.randrange(1, 200) * DAY,
+            )  # fmt: skip
+            projects.point_alias(project_id, AliasKind.BRANCH, name, dice.choice(ids))
+        for number in range(8):
+            PullRequest.create(
+                project=project_id, number=number, head_sha=f"{dice.randrange(40):040x}",
+                head_ref=dice.choice(names), open=dice.random() < 0.4,
+                moved_at=NOW - dice.randrange(1, 200) * DAY,
+            )  # fmt: skip
+            projects.point_alias(project_id, AliasKind.PULL_REQUEST, str(number), dice.choice(ids))
+        projects.point_alias(project_id, AliasKind.PRODUCTION, "production", ids[5])
+    policy = Policy(closed_days=30, idle_days=90, production_kept=3)
+    verdicts = decide(retention.facts_of(project_id), policy)
+    assert len({verdict.kept for verdict in verdicts.values()}) == 2
+    assert len({verdict.expires_at for verdict in verdicts.values()}) > 3
+    for id_, verdict in verdicts.items():
+        kept = retention.why_kept(project_id, id_, policy, NOW)
+        assert (kept.needed, sorted(kept.reasons)) == (
+            verdict.kept, sorted(verdict.reasons) or sorted(kept.reasons),
+        )  # fmt: skip
+        if not verdict.kept:
+            assert kept.expires_at == verdict.expires_at
+            assert bool(kept.reasons) is not verdict.expired(NOW)
 
 
 def test_days_of_zero_are_for_ever() -> None:
