@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.builders.job import Built, Earlier, Stage
 from bot.builders.variables import Variables
 from bot.errors import UserError
 from bot.secret import Secret
@@ -75,3 +76,39 @@ def test_what_a_project_with_secrets_leaves_behind_is_shown_to_no_other(site: Si
     assert build("_local/site#docs", 3) == "nothing\n"
     shelves = {path.name.partition("-")[2] for path in site.settings.DATA_DIR.glob("caches/*/*")}
     assert {"sealed-preview", "sealed-preview-docs"} <= shelves
+
+
+def test_one_projects_change_does_not_build_the_other(site: Site) -> None:
+    build = "[projects.build]\ncommand = 'sh build.sh'\noutput = 'dist'\nframework = 'Zola'\n"
+    configuration = CONFIGURATION.replace('root = "web"\n', f'root = "web"\n{build}') + build
+    script = "mkdir -p dist && cat text >dist/index.html"
+    known: dict[tuple[str, str], Earlier] = {}
+
+    def push(number: int, files: dict[str, str]) -> dict[str, Built]:
+        sha = site.repository.commit(files)
+        found = {}
+        for project in ("_local/site", "_local/site#docs"):
+            deployment = f"dpl_{number}{project[-4:]}"
+            job = replace(
+                site.job(sha, deployment),
+                project=project,
+                earlier=lambda print_, project=project: known.get((project, print_)),  # type: ignore[misc]
+            )
+            built = found[project] = site.pipeline.run(job, site.control)
+            assert built.origin is not None
+            if built.origin.fingerprint:
+                known[project, built.origin.fingerprint] = Earlier(
+                    deployment_id=deployment, sha=sha, tools=built.origin.tools
+                )
+        return found
+
+    names = [f"{folder}/{name}" for folder in ("web", "docs") for name in ("text", "config.toml")]
+    push(1, {**dict.fromkeys(names, "page"), "web/build.sh": script, "docs/build.sh": script,
+             "deploystack.toml": configuration})  # fmt: skip
+    second = push(2, {"docs/text": "changed"})
+    assert Stage.REUSE in second["_local/site"].stages
+    assert Stage.REUSE not in second["_local/site#docs"].stages
+    assert site.content(second["_local/site#docs"], "index.html") == "changed"
+    third = push(3, {"web/text": "new"})
+    assert Stage.REUSE not in third["_local/site"].stages
+    assert Stage.REUSE in third["_local/site#docs"].stages

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from bot.models.access import AccessKind, open_to_all, protect
+from bot.models.projects import point_alias
+from bot.models.status import AliasKind
 from bot.models.tables import Project
 from tests.serve.conftest import SHA, Deployer, Host, wait_until
 
@@ -52,3 +56,14 @@ def test_one_of_them_may_be_protected_alone(deployer: Deployer, docs: str, host:
     protect(deployer.project(PART).id, AccessKind.PASSWORD, "open")
     assert host.get(f"/{docs}/").status == 401
     assert host.get(f"/{SHA}/").text == "site"
+
+
+def test_each_has_hosts_of_its_own(
+    deployer: Deployer, docs: str, make_host: Callable[..., Host]
+) -> None:
+    host = make_host(PREVIEW_DOMAIN="live.test")
+    point_alias(deployer.project(PART).id, AliasKind.BRANCH, "main", docs)
+    point_alias(deployer.project(PART).id, AliasKind.PRODUCTION, "production", docs)
+    for name in (docs, "main--octo-site-docs", "octo-site-docs"):
+        assert host.get("/", Host=f"{name}.live.test").text == "docs"
+    assert host.get("/", Host=f"{SHA}.live.test").text == "site"
