@@ -88,7 +88,8 @@ def test_a_good_ending_is_none(settings: Settings) -> None:
          "package-lock.json are in sync.\nnpm error Missing: a-linux-x64@ from lock file",
          "no version of packages that another one asks for (a-linux-x64):"),
         ("npm error code ERESOLVE\nnpm error Could not resolve dependency:\n"
-         "npm error peer react@\"^16 || ^17\" from a@1.0.0", "(react@\"^16 || ^17\" from a@1.0.0):"),
+         "npm error peer react@\"^16 || ^17\" from a@1.0.0",
+         "(react@\"^16 || ^17\" from a@1.0.0):"),
         (" ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with frozen-lockfile", "do not agree"),
         ("error Your lockfile needs to be updated, but yarn was run with `--frozen-lockfile`.",
          "do not agree"),
