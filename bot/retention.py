@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bot.errors import UserError
 from bot.models import chores, forgetting, policies, projects, retention
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 _CHORE = "retention"
 _AT_ONCE = 50  # deployments of one transaction
 _LOOK = 60.0  # seconds between looks whether it is due
+_LEFT = 86_400.0  # seconds after which a log without a build is nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,26 @@ class Retention:
     def watch(self, stopping: threading.Event) -> None:
         """Run it whenever it is due, until `stopping`."""
         every = self._settings.RETENTION_EVERY
+        logs_due = 0.0
         while every and not stopping.wait(min(_LOOK, every)):
             try:
                 self.run_if_due()
+                if logs_due <= time.monotonic():
+                    logs_due = time.monotonic() + every
+                    self.forget_logs()
             except Exception:
                 logger.exception("retention failed")
+
+    def forget_logs(self) -> None:
+        """Remove this machine's logs of builds that there are no more, whoever forgot them."""
+        before = time.time() - _LEFT
+        found = {
+            path.stem: path
+            for path in (self._settings.DATA_DIR / "logs").glob("*/*.log")
+            if _is_older(path, before)
+        }
+        for build_id in found.keys() - forgetting.known_builds(found):
+            found[build_id].unlink(missing_ok=True)
 
     def run(self) -> Report:
         """Raises `UserError` (`conflict`) while somebody else is at it, `SystemFault`."""
@@ -179,12 +197,12 @@ class Retention:
         return report
 
     def _plan(self, names: dict[int, str]) -> _Plan:
-        time = now()
+        moment = now()
         plan = _Plan(Holdings(self._store))
         plan.holdings.look()
         expendable: list[Going] = []
         for project_id in names:
-            for one in retention.going(project_id, self.policy_of(project_id), time):
+            for one in retention.going(project_id, self.policy_of(project_id), moment):
                 if one.due:
                     plan.add(one)
                 else:
@@ -286,6 +304,14 @@ def _renewing(holder: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def _is_older(path: Path, before: float) -> bool:
+    """Whether a file is there, and was written last before a moment (s since 1970)."""
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:  # another process of this machine was faster
+        return False
 
 
 def _totals() -> dict[str, int]:

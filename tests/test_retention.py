@@ -201,6 +201,38 @@ def test_old_builds_go_with_their_logs_and_gone_deployments_with_their_lists(bot
     assert bot.status(old) == DeploymentStatus.EXPIRED  # so that it can say so
 
 
+def test_logs_without_a_build_go_from_each_machine(bot: Bot) -> None:
+    """Of deleted projects, or forgotten by a worker on another machine."""
+    live = bot.live(SHAS[0], b"live")
+    (build,) = Build.select().where(Build.deployment == live)
+    folder = bot.settings.DATA_DIR / "logs" / "bld-01"
+    folder.mkdir(parents=True)
+    names = [build.id, "bld-gone", "bld-gone-a-moment-ago"]
+    for name in names:
+        (folder / f"{name}.log").write_text("it said")
+        if name != names[2]:
+            os.utime(folder / f"{name}.log", (1, 1))
+    bot.retention.forget_logs()
+    assert {path.stem for path in folder.iterdir()} == {names[0], names[2]}
+
+
+def test_a_worker_watches_until_it_stops(make_bot: Callable[..., Bot]) -> None:
+    bot = make_bot(RETENTION_IDLE_DAYS=10, RETENTION_EVERY=1)
+    old = bot.live(SHAS[0], b"old", days_old=11)
+    stopping = threading.Event()
+    watch = threading.Thread(target=bot.retention.watch, args=(stopping,))
+    watch.start()
+    try:
+        deadline = time.monotonic() + 20
+        while bot.stored() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        stopping.set()
+        watch.join(10)
+    assert not watch.is_alive()
+    assert bot.status(old) == DeploymentStatus.EXPIRED
+
+
 def test_only_one_of_many_runs_it_and_no_more_often_than_wanted(bot: Bot) -> None:
     assert chores.take("retention", "another worker")
     with pytest.raises(UserError) as refused:

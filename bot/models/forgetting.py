@@ -71,6 +71,17 @@ def forget_builds(builds: list[OldBuild]) -> list[str]:
     return [id_ for id_ in affected if sql.execute(_DROP_DEPLOYMENT, id_).rowcount]
 
 
+def known_builds(build_ids: Iterable[str]) -> set[str]:
+    """Those of which there is a row."""
+    ids = list(build_ids)
+    found: set[str] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        asked = ", ".join("?" * len(some))
+        found.update(i for (i,) in sql.rows(f"SELECT id FROM builds WHERE id IN ({asked})", *some))
+    return found
+
+
 def forget_files(project_id: int) -> bool:
     """Drop the list of files of one deployment that is gone; `False`: there is none left."""
     found = sql.first(_WITH_FILES, project_id)
