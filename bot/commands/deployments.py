@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,12 +53,13 @@ def inspect(session: Session, deployment: str, project: str) -> None:
     builds = session.client.get("builds", deployment_id=found["id"])["data"]
     aliases = session.client.get(f"projects/{found['project_id']}/aliases")["data"]
     kept = session.client.get(f"deployments/{found['id']}/kept")["data"]
+    leading = [row for row in aliases if row["deployment_id"] == found["id"]]
     names = [
-        f"{row['kind']} {row['name']}" for row in aliases if row["deployment_id"] == found["id"]
+        f"{row['kind']} {row['name']}" for row in leading
     ]
     session.show(
         found | {"builds": builds, "aliases": names, "kept": kept},
-        _described(found, builds, names, kept["reasons"]),
+        _described(found, builds, leading, kept["reasons"]),
     )
 
 
@@ -70,7 +72,7 @@ def open_(session: Session, deployment: str, project: str) -> None:
     found = find.deployment(session, deployment, project)
     session.show(found, [found["url"]])
     if not session.as_json:
-        click.launch(found["url"])
+        webbrowser.open(found["url"])
 
 
 @click.command()
@@ -110,7 +112,10 @@ def delete(session: Session, deployment: str, yes: bool, project: str) -> None:
 
 
 def _described(
-    found: dict[str, Any], builds: list[dict[str, Any]], names: list[str], reasons: list[str]
+    found: dict[str, Any],
+    builds: list[dict[str, Any]],
+    aliases: list[dict[str, Any]],
+    reasons: list[str],
 ) -> Iterator[str]:
     yield from output.facts(
         [
@@ -123,7 +128,7 @@ def _described(
             ("Ref", found["ref"]),
             ("Source", found["source"]),
             ("Made", output.when(found["created_at"])),
-            ("Names", ", ".join(names)),
+            *((f"As {row['kind']}", row["url"]) for row in aliases),
             ("Kept, as", "; ".join(reasons)),
         ]
     )

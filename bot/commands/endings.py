@@ -33,6 +33,10 @@ _CODES = {
 }
 
 
+# What the host says to programs, to people at a terminal.
+_HINTS = {"unauthorized": "`deploystack login URL` signs in, with a token of an administrator's."}
+
+
 def exit_code(error: DeployStackError) -> Exit:
     if isinstance(error, SystemFault):
         return Exit.FAULT
@@ -83,7 +87,8 @@ def _more(error: DeployStackError) -> list[str]:
     """The hint, and the fields of a request that the host found invalid."""
     problem = getattr(error, "problem", {})
     faults = [f"  {fault['field']}: {fault['message']}" for fault in problem.get("errors") or ()]
-    return faults + ([error.hint] if error.hint else [])
+    hint = _HINTS.get(error.code, error.hint)
+    return faults + ([hint] if hint else [])
 
 
 def _told(error: DeployStackError) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def show(session: Session, name: str) -> None:
                 ("Production branch", row["production_branch"]),
                 ("Private", "yes" if row["private"] else "no"),
                 ("Made", output.when(row["created_at"])),
-                *((f"{a['kind']} {a['name']}", a["deployment_id"]) for a in aliases),
+                *((f"{a['kind']} {a['name']}", a["url"]) for a in aliases),
             ]
         ),
     )
