@@ -54,9 +54,7 @@ def inspect(session: Session, deployment: str, project: str) -> None:
     aliases = session.client.get(f"projects/{found['project_id']}/aliases")["data"]
     kept = session.client.get(f"deployments/{found['id']}/kept")["data"]
     leading = [row for row in aliases if row["deployment_id"] == found["id"]]
-    names = [
-        f"{row['kind']} {row['name']}" for row in leading
-    ]
+    names = [f"{row['kind']} {row['name']}" for row in leading]
     session.show(
         found | {"builds": builds, "aliases": names, "kept": kept},
         _described(found, builds, leading, kept["reasons"]),
