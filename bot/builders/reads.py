@@ -54,7 +54,7 @@ def digests(source: Source, plan: Plan) -> tuple[str, ...]:
         or path in read
         or path.startswith(installed)
     )
-    return (*(source.tree_id(folder) for folder in folders), *sorted(beside))
+    return (*source.tree_ids(folders), *sorted(beside))
 
 
 def _above(folders: tuple[str, ...]) -> frozenset[str]:
@@ -85,7 +85,7 @@ class _Reach:
         return (
             self._configuration_leads_out()
             or self._install_leads_out()
-            or any(self._leads_out_of(folder) for folder in self._folders)
+            or self._sources_lead_out()
             or self._names_others()
         )
 
@@ -114,9 +114,10 @@ class _Reach:
         own = package.scripts if package is not None else {}
         return any(name in own and not _HOOKS.fullmatch(own[name]) for name in LIFECYCLE)
 
-    def _leads_out_of(self, folder: str) -> bool:
-        for path in self._source.naming(("..",), folder):
-            depth = path.removeprefix(f"{folder}/").count("/")
+    def _sources_lead_out(self) -> bool:
+        for path in self._source.naming(("..",), self._folders):
+            inside = max((folder for folder in self._inside if path.startswith(folder)), key=len)
+            depth = path.removeprefix(inside).count("/")
             for line in self._source.tree.read(path).splitlines():
                 steps = len(_UP.findall(line))
                 if steps > depth and not self._stays(line, path, steps):
@@ -158,7 +159,12 @@ class _Reach:
         """Whether anything names a package of the workspace that the project says it does not
         need: an install at the root puts all of them in reach."""
         names = tuple(self._unneeded())
-        return bool(names) and any(self._source.naming(names, folder) for folder in self._folders)
+        if not names:
+            return False
+        # `@o/ui` is not named by who names `@o/ui-icons`.
+        whole = re.compile(rb"(?<![\w@/-])(?:%s)(?![\w-])" % b"|".join(map(_escaped, names)))
+        candidates = self._source.naming(names, self._folders)
+        return any(whole.search(self._source.tree.read(path)) for path in candidates)
 
     def _unneeded(self) -> Iterator[str]:
         for folder in self._plan.members:
@@ -169,3 +175,7 @@ class _Reach:
             has_index = f"{folder}/index.js" in self._source.tree.files
             if content.get("name") and (has_index or any(key in content for key in _FOR_OTHERS)):
                 yield str(content["name"])
+
+
+def _escaped(name: str) -> bytes:
+    return re.escape(name.encode(errors="replace"))

@@ -95,13 +95,17 @@ class Source:
 
     def tree_id(self, folder: str = ".") -> str:
         """Git's own digest of a folder of the commit: names, contents and modes."""
-        path = "" if folder == "." else folder
-        return run_git(self.repository, ("rev-parse", f"{self.sha}:{path}")).decode().strip()
+        return self.tree_ids((folder,))[0]
 
-    def naming(self, texts: Sequence[str], folder: str) -> list[str]:
-        """The text files below a folder that hold one of `texts`."""
+    def tree_ids(self, folders: Sequence[str]) -> list[str]:
+        """The same of several folders."""
+        named = (f"{self.sha}:{'' if folder == '.' else folder}" for folder in folders)
+        return run_git(self.repository, ("rev-parse", *named)).decode().split()
+
+    def naming(self, texts: Sequence[str], folders: Sequence[str]) -> list[str]:
+        """The text files below some folders that hold one of `texts`."""
         wanted = [word for text in texts for word in ("-e", text)]
-        arguments = ("grep", "-I", "-l", "-z", "-F", *wanted, self.sha, "--", folder)
+        arguments = ("grep", "-I", "-l", "-z", "-F", *wanted, self.sha, "--", *folders)
         try:
             found = run_git(self.repository, arguments, cancelled=self._cancelled)
         except GitFailed as failure:

@@ -124,3 +124,15 @@ def test_without_a_workspace_it_is_the_projects_folder_and_what_lies_above(
     before = repository.reads(files)
     assert repository.reads({"packages/ui/src/index.js": "x"}) == before
     assert repository.reads({"tsconfig.json": "{}"}) != before
+
+
+def test_a_package_whose_name_only_begins_alike_is_not_named(repository: Repository) -> None:
+    other = {"name": "@o/u", "main": "a.js"}
+    before = repository.reads(
+        {
+            "packages/unrelated/package.json": json.dumps(other),
+            "apps/web/src/main.js": "import '@o/ui'; import '@o/u-icons'",
+        }
+    )
+    assert len(before) > 1
+    assert repository.reads({"packages/unrelated/a.js": "changed"}) == before
