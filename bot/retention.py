@@ -188,9 +188,11 @@ class Retention:
             # Somebody was interrupted, or a build that was given up has published all the same.
             self._store.delete(deployment_id)
         names = projects.names()
-        gone = self._remove(self._plan(names))
+        plan = self._plan(names)
+        gone = self._remove(plan)
         builds = sum(self._forget_builds(project_id) for project_id in names)
-        held = Holdings(self._store)
+        # A plan counts as gone what may have stayed: then everything is read again.
+        held = Holdings(self._store) if plan.going else plan.holdings
         collected = collect(self._store, holdings=held)
         report = self._report(names, gone, builds, collected, held)
         _say(report)
@@ -199,19 +201,22 @@ class Retention:
     def _plan(self, names: dict[int, str]) -> _Plan:
         moment = now()
         plan = _Plan(Holdings(self._store))
-        plan.holdings.look()
-        expendable: list[Going] = []
-        for project_id in names:
-            for one in retention.going(project_id, self.policy_of(project_id), moment):
-                if one.due:
-                    plan.add(one)
-                else:
-                    expendable.append(one)
+        found = [
+            one
+            for project_id in names
+            for one in retention.going(project_id, self.policy_of(project_id), moment)
+        ]
         budget = self._settings.STORAGE_BUDGET
-        for one in sorted(expendable, key=lambda one: (one.used_at, one.id)):
+        if budget or any(one.due for one in found):
+            plan.holdings.look()
+        for one in found:
+            if one.due:
+                plan.add(one)
+        for one in sorted(found, key=lambda one: (one.used_at, one.id)):
             if not budget or plan.holdings.size <= budget:
                 break
-            plan.add(one)
+            if not one.due:
+                plan.add(one)
         return plan
 
     def _remove(self, plan: _Plan) -> list[tuple[Going, int]]:

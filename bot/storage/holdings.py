@@ -5,8 +5,13 @@ It counts; it is not in charge of deleting (`bot.storage.collect`) nor of which 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from bot.storage.manifest import Manifest
 from bot.storage.store import NotPublished, Store
+
+_READERS = 8
+_AT_ONCE = 64  # manifests in memory
 
 
 class Holdings:
@@ -27,20 +32,36 @@ class Holdings:
         What an earlier version of it alone referred to still counts: too much is kept
         rather than too little, until somebody looks anew.
         """
-        for deployment_id, version, _ in self._store.deployments():
-            if version in (self._versions.get(deployment_id), self._left_out.get(deployment_id)):
-                continue
-            try:
-                manifest = self._store.manifest(deployment_id)
-            except NotPublished:  # deleted meanwhile
-                continue
-            self._versions[deployment_id] = version
-            for digest, size in _contents(manifest).items():
-                if digest in self._sizes:
-                    self._shared[digest] = self._shared.get(digest, 0) + 1
-                else:
-                    self._sizes[digest] = size
-                    self.size += size
+        new = [
+            (id_, version)
+            for id_, version, _ in self._store.deployments()
+            if version not in (self._versions.get(id_), self._left_out.get(id_))
+        ]
+        # A store that is far away takes its time for each.
+        with ThreadPoolExecutor(_READERS, "manifests") as readers:
+            for start in range(0, len(new), _AT_ONCE):
+                some = new[start : start + _AT_ONCE]
+                read = readers.map(self._contents_of, [id_ for id_, _ in some])
+                for (id_, version), contents in zip(some, read, strict=True):
+                    if contents is not None:
+                        self._versions[id_] = version
+                        self._count(contents)
+
+    def _count(self, contents: dict[bytes, int]) -> None:
+        for digest, size in contents.items():
+            if digest in self._sizes:
+                self._shared[digest] = self._shared.get(digest, 0) + 1
+            else:
+                self._sizes[digest] = size
+                self.size += size
+
+    def _contents_of(self, deployment_id: str) -> dict[bytes, int] | None:
+        """`None`: it was deleted meanwhile."""
+        try:
+            manifest = self._store.manifest(deployment_id)
+        except NotPublished:
+            return None
+        return _contents(manifest)
 
     def needs(self, digest: str) -> bool:
         return bytes.fromhex(digest) in self._sizes
@@ -54,12 +75,8 @@ class Holdings:
         if version is None:
             return 0
         self._left_out[deployment_id] = version
-        try:
-            manifest = self._store.manifest(deployment_id)
-        except NotPublished:
-            return 0
         freed = 0
-        for digest in _contents(manifest):
+        for digest in self._contents_of(deployment_id) or ():
             others = self._shared.get(digest, 0)
             if others > 1:
                 self._shared[digest] = others - 1
