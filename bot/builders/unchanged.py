@@ -30,11 +30,18 @@ _FORMAT = 1
 
 def origin_of(source: Source, plan: Plan, job: Job) -> Origin:
     """What is known of a deployment's origin before anything is run."""
+    repeatable = plan.steps and plan.reuse and not _names_its_address(plan, job)
     return Origin(
         tree=source.tree_id(),
         lockfile=lockfile_digest(source.tree, plan),
-        fingerprint=fingerprint(source, plan, job) if plan.steps and plan.reuse else "",
+        fingerprint=fingerprint(source, plan, job) if repeatable else "",
     )
+
+
+def _names_its_address(plan: Plan, job: Job) -> bool:
+    """Whether the plan itself can be no other deployment's: then nothing need be digested."""
+    address = job.base_path.strip("/")
+    return bool(address) and address.encode() in msgspec.json.encode(plan)
 
 
 def lockfile_digest(tree: Tree, plan: Plan) -> str:
