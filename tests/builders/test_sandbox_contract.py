@@ -156,6 +156,18 @@ def test_a_sandbox_that_takes_long_to_set_up_is_not_held_against_the_command(
     assert ended.seconds > 0.3
 
 
+def test_whoever_starts_a_command_in_a_group_is_in_its_own_again_afterwards(folder: Path) -> None:
+    trial = Trial(make_runner("bubblewrap"), folder)
+    own = Path("/proc/thread-self/cgroup").read_text()
+    assert trial.run("cat", "/proc/self/cgroup").succeeded
+    assert Path("/proc/thread-self/cgroup").read_text() == own
+    assert GROUPS is not None
+    with GROUPS.make(LIMITS).inherited() as inherited:
+        inside = Path("/proc/thread-self/cgroup").read_text()
+    assert (inside != own) is inherited
+    assert Path("/proc/thread-self/cgroup").read_text() == own
+
+
 def test_nothing_of_the_bots_environment_is_seen(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,8 +85,12 @@ class Bubblewrap:
             if group is not None:
                 stack.callback(group.remove)
             sandbox = _Sandbox(stack)
-            sandbox.start(self._argv(command, limits, sandbox))
-            sandbox.limit(limits, group)
+            argv = self._argv(command, limits, sandbox)
+            with group.inherited() if group else contextlib.nullcontext(False) as inherited:
+                sandbox.start(argv)
+            if group is not None and not inherited:
+                sandbox.join(group)
+            sandbox.limit(limits, grouped=group is not None)
             if command.network and self.network is not None:
                 sandbox.await_loopback()
                 with sandbox.telling_why():
@@ -115,6 +119,7 @@ class Bubblewrap:
             mount=sandbox.hand_in(_MOUNT.read_bytes()) if self._mounts else None,
             resolver=(sandbox.hand_in(RESOLV_CONF) if command.network and self.network else None),
             hidden=self._hidden,
+            copies=self._copies(sandbox),
         )
         arguments = sandbox.hand_in(b"".join(word.encode() + b"\0" for word in options))
         return (
@@ -123,6 +128,13 @@ class Bubblewrap:
                 command, setpriv=self._setpriv, env=self._env, mounts=self._mounts
             ),
         )
+
+    def _copies(self, sandbox: _Sandbox) -> dict[str, int]:
+        """Only where bubblewrap is root, whose files a build cannot write to."""
+        if self._setpriv is None:
+            return {}
+        found = bubblewrap_arguments.copied_files()
+        return {path: sandbox.hand_in(content) for path, content in found.items()}
 
 
 class _Sandbox:
@@ -174,12 +186,14 @@ class _Sandbox:
         self._inner = os.pidfd_open(self.pid)
         self._open.add(self._inner)
 
-    def limit(self, limits: Limits, group: ControlGroup | None) -> None:
+    def join(self, group: ControlGroup) -> None:
+        with contextlib.suppress(ProcessLookupError):  # the set-up failed: see `assure_set_up`
+            group.add(self.pid)
+
+    def limit(self, limits: Limits, *, grouped: bool) -> None:
         """Put limits on the first process inside; all others inherit them."""
         try:
-            if group is not None:
-                group.add(self.pid)
-            else:
+            if not grouped:
                 _lower(self.pid, resource.RLIMIT_DATA, data_limit(limits))
                 own_count = not runs_as_root()  # a user namespace counts for itself
                 most = limits.processes if own_count else process_limit(limits, BUILD_UID)

@@ -13,6 +13,7 @@ import itertools
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bot.builders.sandbox.runner import Limits
@@ -43,12 +44,45 @@ class ControlGroup:
 
     @property
     def joins(self) -> tuple[Path, ...]:
-        """The files that a process id is written to, to put that process in."""
-        return tuple(folder / "cgroup.procs" for folder in self.folders)
+        """The files by which a process of one thread puts itself in, by writing 0."""
+        return tuple(folder / self._own_thread for folder in self.folders)
 
     def add(self, pid: int) -> None:
-        for path in self.joins:
-            path.write_text(str(pid))
+        """Put another process in, which takes some milliseconds (see `inherited`)."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    @contextlib.contextmanager
+    def inherited(self) -> Iterator[bool]:
+        """What this thread starts in the block is in the group; `False`: it is to be added.
+
+        Only version 1 lets a thread go in by itself. That takes microseconds; to put another
+        process in, the kernel waits until all CPUs have come by (an RCU grace period).
+        """
+        entered = not self._unified and self._enter()
+        try:
+            yield entered
+        finally:
+            if entered:
+                self._leave()
+
+    def _enter(self) -> bool:
+        try:
+            for path in self.joins:
+                path.write_text("0")
+        except OSError:
+            self._leave()
+            return False
+        return True
+
+    def _leave(self) -> None:
+        """Back to the bot's own group, which is the one above."""
+        for folder in self.folders:
+            (folder.parent / self._own_thread).write_text("0")
+
+    @property
+    def _own_thread(self) -> str:
+        return "cgroup.procs" if self._unified else "tasks"
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel killed something in here for want of memory."""
@@ -68,7 +102,8 @@ class ControlGroup:
                 return
         for pid in self._members():
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+                if pid != os.getpid():
+                    os.kill(pid, signal.SIGKILL)
 
     def remove(self, patience: float = 2.0) -> None:
         """Kill what is left and take the group away."""

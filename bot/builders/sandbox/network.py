@@ -78,11 +78,15 @@ class PublicNetwork:
                 stack.callback(os.close, life)
             stack.callback(process.wait)
             stack.callback(process.kill)
+            closed, opened = routes(self._allowed, own_addresses())
+            # Beside the forwarder's start, and before there is any way out.
+            self._set_routes(pid, owner, closed)
             # Ends too when the bot does, since then the other end of `lives` is closed.
             if os.read(ready, 1) != b"1":
                 words = os.pread(said, 2000, 0).decode(errors="replace").strip()
                 raise SystemFault("sandbox-failed", f"The sandbox gets no network: {words}")
-            self._close_routes(pid, owner)
+            if opened:
+                self._set_routes(pid, owner, opened)
             yield
 
     def _forwarder(self, pid: int, owner: tuple[int, ...], ready: int, lives: int) -> list[str]:
@@ -99,13 +103,13 @@ class PublicNetwork:
         argv += [f"--userns-path=/proc/self/fd/{descriptor}" for descriptor in owner]
         return [*argv, "--netns-type=path", f"/proc/{pid}/ns/net", "tap0"]
 
-    def _close_routes(self, pid: int, owner: tuple[int, ...]) -> None:
+    def _set_routes(self, pid: int, owner: tuple[int, ...], commands: str) -> None:
         argv = [self._nsenter, f"--net=/proc/{pid}/ns/net"]
         argv += [f"--user=/proc/self/fd/{descriptor}" for descriptor in owner]
         argv += ["--preserve-credentials", self._ip, "-batch", "-"]
         done = subprocess.run(
             argv,
-            input=routes(self._allowed, own_addresses()),
+            input=commands,
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
@@ -134,14 +138,18 @@ def _owner_of_network(pid: int, stack: contextlib.ExitStack) -> tuple[int, ...]:
     return (owner,)
 
 
-def routes(allowed: tuple[str, ...], own: tuple[str, ...]) -> str:
-    """For `ip -batch`: what is closed, and what is open in spite of it (the narrower wins)."""
+def routes(allowed: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, str]:
+    """For `ip -batch`: what is closed, and what is open in spite of it (the narrower wins).
+
+    The latter needs the gateway to be there.
+    """
     open_ones = {str(ipaddress.ip_network(network)) for network in allowed}
     closed = [network for network in _CLOSED if network not in open_ones]
     closed += [f"{address}/32" for address in own if f"{address}/32" not in open_ones]
-    lines = [f"route replace unreachable {network}" for network in closed]
-    lines += [f"route replace {network} via {_GATEWAY}" for network in sorted(open_ones)]
-    return "".join(f"{line}\n" for line in lines)
+    return (
+        "".join(f"route replace unreachable {network}\n" for network in closed),
+        "".join(f"route replace {network} via {_GATEWAY}\n" for network in sorted(open_ones)),
+    )
 
 
 def own_addresses(trie: Path = Path("/proc/net/fib_trie")) -> tuple[str, ...]:
