@@ -13,8 +13,8 @@ from bot.models import approvals, deployments, projects, variables
 from bot.models.database import Database
 from bot.models.status import BuildStatus
 from bot.models.variables import Context
-from bot.secret import Secret
 from bot.sealing import sealing_from
+from bot.secret import Secret
 from bot.settings import Settings
 from tests.test_worker import Workshop
 

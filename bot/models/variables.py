@@ -91,9 +91,7 @@ def find(project_id: int, name: str, context: Context, branch: str) -> Variable:
 
 def remove(project_id: int, name: str, context: Context, branch: str = "") -> None:
     """Raises `UserError`: `variable-not-found`."""
-    Variable.delete().where(
-        Variable.id == find(project_id, name, context, branch).id
-    ).execute()
+    Variable.delete().where(Variable.id == find(project_id, name, context, branch).id).execute()
 
 
 def of_project(project_id: int) -> list[Variable]:

@@ -115,10 +115,7 @@ def test_what_somebody_wrote_into_the_database_is_not_believed(
         bot.ready(sha)
     path = bot.settings.DATABASE_URL.removeprefix("sqlite:///")
     with sqlite3.connect(path, timeout=10) as database:
-        first, second = (
-            f"(SELECT id FROM deployments WHERE sha = '{sha}')"
-            for sha in shas
-        )
+        first, second = (f"(SELECT id FROM deployments WHERE sha = '{sha}')" for sha in shas)
         database.execute(
             "UPDATE provenance SET envelope = "
             f"(SELECT envelope FROM provenance WHERE deployment_id = {second}) "
