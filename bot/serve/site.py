@@ -150,8 +150,11 @@ class Site:
             ("Cache-Control", _IMMUTABLE if _is_fingerprinted(name, entry) else _REVALIDATE),
             *self._common,
         ]
-        if entry.variants:
-            common.append(("Vary", "Accept-Encoding"))
+        vary = ["Accept-Encoding"] if entry.variants else []
+        if self.toolbar and entry.media_type.startswith("text/html"):
+            vary.append("Sec-Fetch-Dest")
+        if vary:
+            common.append(("Vary", ", ".join(vary)))
         content_type = ("Content-Type", entry.media_type)
         headers = self.rules.headers.apply(f"/{path}", [content_type, *common])
         plain = _representation(entry.digest, entry.size, "", headers)

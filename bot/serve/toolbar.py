@@ -16,7 +16,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -56,9 +56,11 @@ class Toolbar:
         self, answers: Answers, environ: Environ, file: ServedFile, base: str
     ) -> tuple[Answers, ServedFile]:
         """What to answer with, and who writes it: the page with a toolbar, or as it is."""
-        if not _is_page(file.plain):
+        said = {name.lower(): value.lower() for name, value in file.plain.headers}
+        if not _is_page(said):
             return answers, file
-        file = file.varying(_VARY)
+        if _VARY[0].lower() not in said.get("vary", ""):  # a page by a rule's word alone
+            file = file.varying(_VARY)
         chosen = choose(file, environ.get("HTTP_ACCEPT_ENCODING", ""))
         if environ.get("HTTP_SEC_FETCH_DEST") != "document" or file.plain.size > _LARGEST:
             return answers, file
@@ -156,9 +158,8 @@ def with_script(page: bytes, address: str) -> bytes:
     return page[:at] + element + page[at:]
 
 
-def _is_page(plain: Representation) -> bool:
+def _is_page(said: Mapping[str, str]) -> bool:
     """Whether a browser shows it as a page, by the headers that it is answered with."""
-    said = {name.lower(): value.lower() for name, value in plain.headers}
     attached = said.get("content-disposition", "").startswith("attachment")
     return said.get("content-type", "").startswith("text/html") and not attached
 

@@ -37,7 +37,9 @@ FILES: dict[str, str | bytes] = {
     "app.js": "run()",
     "notes.txt": "text",
     "file.html": "<p>to be saved",
-    "_headers": "/file.html\n  Content-Disposition: attachment\n"
+    "typed.txt": "<p>a page by its type",
+    "_headers": "/typed.txt\n  Content-Type: text/html\n"
+    "/file.html\n  Content-Disposition: attachment\n"
     "/strict\n  Content-Security-Policy: default-src 'none'; script-src 'self'\n",
     "strict.html": "<!doctype html><title>Strict</title><body><h1>Strict</h1>",
 }
@@ -80,11 +82,17 @@ def test_a_page_that_nobody_goes_to_stays_as_it_is(
         assert "Sec-Fetch-Dest" in answer.headers["Vary"]
 
 
+def test_a_page_is_what_is_answered_as_one(host: Host, deployment: str) -> None:
+    page, part = goes_to(host, "typed.txt"), host.get(f"{BASE}typed.txt")
+    assert (page.text, part.text) == (f"{FILES['typed.txt']}{TAG}", FILES["typed.txt"])
+    assert page.headers["Vary"] == part.headers["Vary"] == "Sec-Fetch-Dest"
+
+
 @pytest.mark.parametrize("path", ["app.js", "notes.txt", "file.html"])
 def test_what_is_no_page_stays_as_it_is(host: Host, deployment: str, path: str) -> None:
     answer = goes_to(host, path)
     assert answer.text == FILES[path]
-    assert "Sec-Fetch-Dest" not in (answer.headers["Vary"] or "")
+    assert (answer.headers["Vary"] is None) is not path.endswith(".html")
 
 
 def test_production_has_none_and_neither_has_a_project_that_wants_none(
