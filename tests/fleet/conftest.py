@@ -46,7 +46,11 @@ class Services:
             made.add("web", WEB_WORKERS="1")
         for _ in range(workers):
             made.add("worker")
-        made.ready()
+        try:
+            made.ready()
+        except BaseException:
+            made.close()
+            raise
         self.github.hooks = [machine.url for machine in made.webs]
         return made
 
@@ -130,4 +134,4 @@ def fleet(services: Services) -> Iterator[Fleet]:
 
 @pytest.fixture
 def dice() -> random.Random:
-    return random.Random(6)
+    return random.Random(int(os.environ.get("FLEET_SEED", "6")))

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -147,7 +145,14 @@ class Machine:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
+    def works(self) -> bool:
+        """Whether it is a worker that takes up builds."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.output[-3000:]
+        return "worker ready" in self.output
+
     def answers(self) -> bool:
+        """Whether it is a web machine that is ready."""
         assert self.process is not None
         assert self.process.poll() is None, self.output[-3000:]
         try:
@@ -207,7 +212,7 @@ class Fleet:
         for machine in self.webs:
             wait_for(machine.answers, f"{machine.name} to answer", seconds)
         for machine in self.workers:
-            wait_for(lambda m=machine: "worker ready" in m.output, f"{machine.name}", seconds)
+            wait_for(machine.works, f"{machine.name} to be at work", seconds)
 
     def replace(self, machine: Machine) -> None:
         """Kill -9, and a supervisor that starts it again."""
@@ -229,11 +234,3 @@ def private_network() -> Iterator[Network]:
         yield network
     finally:
         network.close()
-
-
-def host_name_of(network: Network, machine: Machine) -> str:
-    return machine.name if network.separate else socket.gethostname()
-
-
-def remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -64,7 +64,7 @@ def make_pushes(github: GitHub, repositories: int, pushes: int, dice: random.Ran
 def commit(github: GitHub, name: str, kind: str, text: str) -> Push:
     """A repository with one commit, to be pushed to `main`."""
     repository = github.create(name)
-    (sha,) = _import(github, repository, [("main", _files(kind, text, broken=False))])
+    (sha,) = _import(github, repository, [("main", files(kind, text))])
     return Push(repository, "main", ZEROS, sha, "ready", text)
 
 
@@ -79,7 +79,7 @@ def _history(github: GitHub, repository: Repository, kind: str, count: int) -> I
         text = f"{repository.name} {branch} push {number}"
         wanted = "failed" if number % 10 == min(5, count - 1) else "ready"
         pull = {"topic-1": 1, "topic-2": 2}.get(branch, 0)
-        commits.append((branch, _files(kind, text, broken=wanted == "failed")))
+        commits.append((branch, files(kind, text, broken=wanted == "failed")))
         about.append((branch, text, wanted, pull))
     shas = _import(github, repository, commits)
     heads: dict[str, str] = {}
@@ -88,7 +88,8 @@ def _history(github: GitHub, repository: Repository, kind: str, count: int) -> I
         heads[branch] = sha
 
 
-def _files(kind: str, text: str, *, broken: bool) -> dict[str, str]:
+def files(kind: str, text: str, *, broken: bool = False) -> dict[str, str]:
+    """Of a site whose pages say `text`."""
     page = f"<!doctype html><title>{text}</title><link rel=stylesheet href=style.css><h1>{text}"
     site = {"index.html": page, "style.css": "h1 { color: teal }\n" * 40, "about/index.html": page}
     if kind == "plain":

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from bot import first_token
+from bot.models.database import connect
 from tests.fleet import remains
 from tests.fleet.conftest import Services, running_services
 from tests.fleet.machines import Fleet, wait_for
 from tests.fleet.reckoning import Row, builds_of, settle
-from tests.fleet.sites import Push, commit, send
+from tests.fleet.sites import Push, commit, files, send
+from tests.uploads.archives import zip_of
 
 # Longer than a statement waits for its server, and than the build itself takes.
 _AWAY = 5.0  # seconds
@@ -67,10 +71,31 @@ def test_a_build_outlives_its(
     assert (row.build, row.status, row.error) == ("ready", "ready", "")
     # It was not begun anew where it could go on.
     assert row.attempts == 1
-    page = urllib.request.urlopen(f"{fleet.webs[0].url}/{push.after}/", timeout=20)
-    assert push.text in page.read().decode()
+    with urllib.request.urlopen(f"{fleet.webs[0].url}/{push.after}/", timeout=20) as page:
+        assert push.text in page.read().decode()
     assert [s["state"] for s in push.repository.statuses[push.after]][-1] == "success"
     assert services.manifests().count(row.id) == 1
+
+
+def test_an_upload_is_built_by_a_machine_that_shares_no_disk_with_the_one_it_came_to(
+    services: Services, fleet: Fleet
+) -> None:
+    database = connect(services.database_url)
+    token = first_token.make_another(database, "for this test")
+    database.close()
+    (web,) = fleet.webs
+    archive = zip_of({name: text.encode() for name, text in files("shell", "uploaded").items()})
+    request = urllib.request.Request(
+        f"{web.url}/deploy?project=uploaded",
+        data=archive,
+        headers={"Content-Type": "application/zip", "Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 202
+        told = json.load(answer)
+    settle(services.database_url, 60)
+    with urllib.request.urlopen(f"{web.url}/{told['deployment_id']}/", timeout=20) as page:
+        assert "uploaded" in page.read().decode()
 
 
 def _ended(services: Services, push: Push) -> Row:
