@@ -14,6 +14,7 @@ from bot.announcements import announce_changes
 from bot.control import Control
 from bot.dashboard import pages
 from bot.dashboard.origin import on_own_port
+from bot.data_folder import prepare
 from bot.errors import InvalidSetting
 from bot.events import Bus
 from bot.github.client import Client, client_from
@@ -53,7 +54,7 @@ class Parts:
 
 def assemble(settings: Settings) -> Parts:
     """Open the database and the store, and have GitHub told of whatever happens."""
-    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    prepare(settings.DATA_DIR)
     bus = Bus()
     client = client_from(settings)
     Reporter(settings, enabled=client is not None).subscribe(bus)

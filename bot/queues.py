@@ -8,6 +8,7 @@ message changes nothing.
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def open_queue(url: str, name: str) -> Huey:
         )
     path = Path(parts.path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
     return SqliteHuey(
         name,
         filename=str(path),

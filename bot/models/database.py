@@ -145,6 +145,8 @@ def connect(url: str, connections: int = 10, page_cache: int = 8192) -> Database
 
 def _connect_sqlite(path: Path, page_cache: int) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Its companions (-wal, -shm) get its mode: https://www.sqlite.org/wal.html
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
     database = SqliteDatabase(str(path), page_cache)
     proxy.initialize(database)
     # Two processes that start together must not both migrate.
