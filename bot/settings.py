@@ -288,7 +288,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ADDRESS_RATE_LIMIT", "60000", whole(),
             "API requests a minute from one address, by whichever tokens; 0: any"),
     Setting("CACHE_URL", "", str,
-            "Redis for rate limits and for news of moved aliases; empty: each process"),
+            "Redis for rate limits, news of moved aliases, and what first requests ask for; "
+            "empty: each process"),
     Setting("TRUSTED_PROXIES", "0", whole(0, 16),
             "front servers whose X-Forwarded-For says where a request comes from"),
     Setting("DNS_SERVERS", "", patterns,

@@ -96,6 +96,7 @@ class GitHub:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer is written in two parts
 
             def do_GET(self) -> None:
                 if ".git/" in self.path:

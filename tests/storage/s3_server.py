@@ -74,6 +74,7 @@ class FaultyProxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer is written in two parts
 
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
