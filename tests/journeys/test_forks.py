@@ -158,7 +158,9 @@ def test_a_fork_waits_for_a_collaborator_and_is_built_without_secrets(
         state, said = api.states(sha)[0]
         assert (state, "comments /deploy" in said) == ("success", True)
         assert bot.builds(sha) == []
-        assert any("Waiting for approval" in text for text in api.comments())
+        # Comments are told behind statuses.
+        said = "Waiting for approval"
+        wait_for(lambda: any(said in text for text in api.comments()), "the comment", 20)
 
         send("issue_comment", comment("/deploy", "stranger", 40))
         reaction = "/repos/octo/site/issues/comments/40/reactions"
