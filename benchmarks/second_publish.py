@@ -2,8 +2,9 @@
 
     python -m benchmarks.second_publish [--rounds 7]
 
-Each round builds an output anew, publishes it after an earlier one (check, store, manifest;
-nothing of it is in a cache that a build would not have filled), and copies the same folder.
+Each round builds an output anew, copies it, and publishes it after an earlier one as a build
+does: check, look for links that miss the base path and for the commit's own name, store,
+manifest.
 The tree for front servers and compressed variants come after the page is live: they are
 told apart. Disk is what the file system says, without what the first build took.
 """
@@ -20,8 +21,11 @@ import time
 from pathlib import Path
 
 from benchmarks.programs import table
+from bot.builders.absolute_urls import AbsoluteUrls
+from bot.builders.job import Job
 from bot.builders.output import OutputLimits, check_folder
 from bot.builders.publish import store_folder
+from bot.builders.unchanged import Mentions
 from bot.storage.disk import DiskStore
 from bot.storage.manifest import Manifest
 
@@ -45,8 +49,14 @@ def write_output(folder: Path, round_: int) -> None:
 def publish(store: DiskStore, folder: Path, name: str, previous: str) -> tuple[float, float]:
     """Seconds until it is live, and seconds that its tree took then."""
     limits = OutputLimits(files=FILES, file_size=SIZE, total_size=FILES * SIZE)
+    job = Job(
+        build_id=f"bld_{name}", deployment_id=name, project="octo/site", sha=f"{name:0>40}",
+        ref="main", environment="preview", base_path=f"/{name}/", previous=previous,
+    )  # fmt: skip
+    lookers = [AbsoluteUrls(job.base_path), Mentions(job)]
     started = time.perf_counter()
-    files = store_folder(store, check_folder(folder, limits, _Log()), previous)  # type: ignore[arg-type]
+    checked = check_folder(folder, limits, _Log())  # type: ignore[arg-type]
+    files = store_folder(store, checked, previous, lookers)
     manifest = Manifest(deployment=name, files=files, base=f"/{name}/", created_at=1)
     store.publish(manifest)
     live = time.perf_counter()

@@ -77,7 +77,8 @@ class Previews:
         ) - {self._dashboard}
         changes = queries.Changes()
         self._aliases = Aliases(queries.by_alias, changes.version)
-        half = settings.PREVIEW_CACHE_SIZE // 2
+        # An eighth is for what lies waste between what is kept and what was let go.
+        half = settings.PREVIEW_CACHE_SIZE * 7 // 16
         self.traffic = TrafficBook(bus)
         find = _lookups(settings)
         self._sites = Sites(store, find, changes.version, self.traffic, half)
