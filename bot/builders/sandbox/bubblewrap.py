@@ -92,7 +92,7 @@ class Bubblewrap:
                 sandbox.join(group)
             sandbox.limit(limits, grouped=group is not None)
             if command.network and self.network is not None:
-                sandbox.await_loopback()
+                sandbox.await_network()
                 with sandbox.telling_why():
                     stack.enter_context(self.network.connected(sandbox.pid))
             sandbox.release()
@@ -203,18 +203,18 @@ class _Sandbox:
         except ProcessLookupError:
             pass  # the set-up failed: `assure_set_up` tells why
 
-    def await_loopback(self) -> None:
-        """Wait until bubblewrap has set up the loopback device of a network of its own.
+    def await_network(self) -> None:
+        """Wait until bubblewrap is done with a network of its own, and with whose it is.
 
-        Whoever connects the network brings that device up, and the kernel gives it an address
-        then. Bubblewrap gives it the same one, and fails where it is second ("Failed
+        Whoever connects the network brings its loopback device up, and the kernel gives it an
+        address then. Bubblewrap gives it the same one, and fails where it is second ("Failed
         RTM_NEWADDR"): the busier the machine, the more often it was.
         https://github.com/torvalds/linux/blob/v6.12/net/ipv4/devinet.c (`inetdev_event`)
-
-        Raises `SystemFault`.
+        In a user namespace nobody is root, and may set routes, before it has its map of ids,
+        which comes next. Raises `SystemFault`.
         """
         deadline = time.monotonic() + _PATIENCE
-        while not self._has_loopback():
+        while not self._has_network():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise self._failure()
             time.sleep(_LOOK)
@@ -280,9 +280,11 @@ class _Sandbox:
                 return int(json.loads(text)["child-pid"])
         raise self._failure()
 
-    def _has_loopback(self) -> bool:
+    def _has_network(self) -> bool:
+        process = Path(f"/proc/{self.pid}")
         try:
-            return b"127.0.0.1" in Path(f"/proc/{self.pid}/net/fib_trie").read_bytes()
+            routes = (process / "net" / "fib_trie").read_bytes()
+            return b"127.0.0.1" in routes and bool((process / "uid_map").read_bytes())
         except OSError:  # it is gone
             return False
 
