@@ -54,6 +54,14 @@ class BuildFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitSkipped:
+    """A commit's own message asks for no build, and it has none."""
+
+    project_id: int
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestClosed:
     pull_request_id: int
 
@@ -98,6 +106,7 @@ Event = (
     | BuildStarted
     | BuildCompleted
     | BuildFailed
+    | CommitSkipped
     | PullRequestClosed
     | ApprovalNeeded
     | ApprovalAsked

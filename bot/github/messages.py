@@ -7,7 +7,7 @@ https://docs.github.com/en/rest/issues/comments (bodies).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.models.status import BuildStatus
@@ -36,6 +36,8 @@ class State:
     seconds: float | None = None
     # Of a build that waits: its place, and what for.
     waiting: str = ""
+    # Of one that failed: the end of its log.
+    log_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,19 @@ def context(project: str) -> str:
     return f"{CONTEXT}/{part}" if part else CONTEXT
 
 
+def _words(state: State) -> _Words:
+    words = _WORDS[state.status]
+    if state.status is BuildStatus.SUPERSEDED and state.error:
+        return replace(words, text="Given up")  # not for a newer commit
+    return words
+
+
 def target_url(state: State) -> str:
     return state.preview_url if state.status is BuildStatus.READY else state.log_url
 
 
 def description(state: State) -> str:
-    text = _WORDS[state.status].text
+    text = _words(state).text
     if state.status is BuildStatus.READY and state.seconds is not None:
         text = f"{text} in {_duration(state.seconds)}"
     elif state.waiting:
@@ -114,6 +123,17 @@ def commit_status(state: State) -> dict[str, str]:
         "target_url": target_url(state),
         "description": description(state),
         "context": context(state.project),
+    }
+
+
+def skipped_status(project: str, url: str) -> dict[str, str]:
+    """The body of the status of a commit whose message asks for no build: a branch rule that
+    requires the status must not wait for ever."""
+    return {
+        "state": "success",
+        "target_url": url,
+        "description": "Skipped: the commit message asks for no deployment",
+        "context": context(project),
     }
 
 
@@ -227,13 +247,20 @@ def comment(state: State, *others: State, closed: bool = False) -> str:
         if one.error and one.status is not BuildStatus.READY:
             title = [f"{code(one.project)}:", ""] if others else []
             lines += ["", *title, code_block(one.error, longest)]
+            if one.log_end:
+                lines += ["", *_folded("The end of the log", code_block(one.log_end, longest))]
     if closed:
         lines += ["", "The pull request is closed; its preview is no longer updated."]
     return "\n".join(lines)
 
 
+def _folded(title: str, text: str) -> list[str]:
+    """https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/organizing-information-with-collapsed-sections"""
+    return [f"<details><summary>{title}</summary>", "", text, "", "</details>"]
+
+
 def _row(state: State) -> str:
-    words = _WORDS[state.status]
+    words = _words(state)
     took = _duration(state.seconds) if state.seconds is not None else "-"
     preview = f"[Open]({state.preview_url})" if state.status is BuildStatus.READY else "-"
     return (

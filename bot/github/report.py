@@ -13,7 +13,8 @@ from bot import events
 from bot.events import Bus
 from bot.github import messages
 from bot.github.messages import State
-from bot.models import approvals, deployments, facts, outbox
+from bot.logs import Logs
+from bot.models import approvals, deployments, facts, outbox, projects
 from bot.models.approvals import ApprovalState
 from bot.models.facts import Facts, Headed
 from bot.models.status import BuildStatus
@@ -36,6 +37,9 @@ _AT_ONCE = frozenset(
     }
 )
 _MOMENT = 3_000  # ms
+_FAILED = frozenset({BuildStatus.FAILED, BuildStatus.TIMED_OUT})
+_LOG_LINES = 20
+_LOG_END = 4_000  # bytes
 
 
 class Reporter:
@@ -44,6 +48,7 @@ class Reporter:
     def __init__(self, settings: Settings, enabled: bool) -> None:
         self._settings = settings
         self._enabled = enabled
+        self._logs = Logs(settings)
 
     def subscribe(self, bus: Bus) -> None:
         bus.subscribe(events.DeploymentCreated, lambda event: self._report(event.build_id))
@@ -51,6 +56,7 @@ class Reporter:
         bus.subscribe(events.BuildStarted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildCompleted, lambda event: self._report(event.build_id))
         bus.subscribe(events.BuildFailed, lambda event: self._report(event.build_id))
+        bus.subscribe(events.CommitSkipped, lambda event: self._skip(event.project_id, event.sha))
         bus.subscribe(events.PullRequestClosed, lambda event: self._close(event.pull_request_id))
         bus.subscribe(events.ApprovalNeeded, lambda event: self._wait(event.pull_request_id))
         bus.subscribe(events.ApprovalAsked, lambda event: self._ask(event.approval_id))
@@ -87,6 +93,15 @@ class Reporter:
             key = f"status:{known.project_id}:{state.sha}"
             told = {"sha": state.sha, "body": messages.commit_status(state)}
             outbox.add(known.project_id, "status", key, told, replace=True)
+
+    def _skip(self, project_id: int, sha: str) -> None:
+        project = projects.name_of(project_id)
+        if not self._tells(project):
+            logger.info("%s %s: skipped, as its message asks", project, sha[:12])
+            return
+        body = messages.skipped_status(project, self._settings.PUBLIC_URL)
+        told = {"sha": sha, "body": body}
+        outbox.add(project_id, "status", f"status:{project_id}:{sha}", told)
 
     def _is_over(self, known: Facts, state: State) -> bool:
         """Whether it is a preview of closed pull requests alone: its end was told already."""
@@ -194,10 +209,20 @@ class Reporter:
     def _comment(self, repository_id: int, pull_request: Headed, sha: str) -> None:
         """The one comment, on all projects of the repository."""
         known = facts.of_repository(repository_id, sha)
-        states = [state_of(one, self._settings) for one in known]
+        states = [
+            replace(state_of(one, self._settings), log_end=self._log_end(one)) for one in known
+        ]
         text = messages.comment(*states, closed=not pull_request.is_open)
         delay = 0 if all(state.status in _AT_ONCE for state in states) else _MOMENT
         _add_comment(repository_id, pull_request, messages.marker(states[0].project), text, delay)
+
+    def _log_end(self, known: Facts) -> str:
+        """The last lines of the log of a build that failed."""
+        build = deployments.find_build(known.build_id) if known.status in _FAILED else None
+        if build is None:
+            return ""
+        end = self._logs.read(build, self._logs.size(build) - _LOG_END)
+        return "\n".join(end.decode(errors="replace").splitlines()[-_LOG_LINES:])
 
     def _say(self, pull_request: PullRequest, text: str, *, is_open: bool) -> None:
         headed = Headed(pull_request.id, pull_request.number, is_open)

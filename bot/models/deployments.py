@@ -136,7 +136,7 @@ def _build_anew(
     it is no longer kept."""
     time = now()
     for (build_id,) in sql.rows(_UNFINISHED, deployment_id):
-        sql.execute(_SUPERSEDE, time, build_id)
+        sql.execute(_SUPERSEDE, time, "", build_id)
     pending = DeploymentStatus.PENDING
     sql.execute(_BECOMES, trusted, ref, source, environment, pending, time, deployment_id)
     return queue_build(deployment_id)
@@ -151,9 +151,12 @@ def of_commit(project_id: int, sha: str) -> Requested | None:
     return Requested(found[0], found[4] or "", created=False, ready=ready)
 
 
-def skip(project_id: int, sha: str, ref: str) -> None:
-    """Remember that a commit asked for no build, whichever event names it next."""
-    _create(project_id, sha, ref, "push", "preview", DeploymentStatus.SKIPPED)
+def skip(project_id: int, sha: str, ref: str) -> bool:
+    """Remember that a commit asked for no build, whichever event names it next.
+
+    `False`: it is deployed, or was skipped before.
+    """
+    return bool(_create(project_id, sha, ref, "push", "preview", DeploymentStatus.SKIPPED))
 
 
 def retry_build(deployment_id: str, *, fresh: bool = False) -> Requested:
@@ -213,12 +216,16 @@ WHERE d.sha = ? AND ? IN (m.id, m.main_id)
             AND p.open AND (p.head_ref <> ? OR p.fork))
 """
 _SUPERSEDE = """
-UPDATE builds SET status = 'superseded', completed_at = ? WHERE id = ?
+UPDATE builds SET status = 'superseded', completed_at = ?, error_message = ? WHERE id = ?
 """
 
 
-def supersede(project_id: int, ref: str, replaced: str) -> list[tuple[str, str]]:
+def supersede(
+    project_id: int, ref: str, replaced: str, reason: str = ""
+) -> list[tuple[str, str]]:
     """Give up the unfinished builds of `replaced`, a commit that `ref` has left behind.
+
+    `reason`: why, where that is not a newer commit.
 
     A commit that another branch or pull request still points at is still wanted, and
     a production build that is publishing goes on: half a release helps nobody. So it is
@@ -228,7 +235,7 @@ def supersede(project_id: int, ref: str, replaced: str) -> list[tuple[str, str]]
     unwanted = sql.rows(_UNWANTED, replaced, project_id, ref, ref)
     time = now()
     for deployment_id, build_id in unwanted:
-        sql.execute(_SUPERSEDE, time, build_id)
+        sql.execute(_SUPERSEDE, time, reason, build_id)
         sql.execute(_SET_STATUS, DeploymentStatus.FAILED, time, deployment_id)
     return unwanted
 

@@ -81,6 +81,12 @@ def connect_project(
     return int(found[0])
 
 
+def name_of(project_id: int) -> str:
+    """Empty: there is no such project."""
+    found = sql.first("SELECT name FROM projects WHERE id = ?", project_id)
+    return str(found[0]) if found is not None else ""
+
+
 def by_name(name: str) -> Project | None:
     found: Project | None = Project.get_or_none(Project.name == name)
     return found
@@ -248,8 +254,7 @@ _HEADS = f"SELECT name FROM refs WHERE project_id = {sql.REPOSITORY} AND sha = ?
 
 def point_alias(project_id: int, kind: AliasKind, name: str, deployment_id: str) -> None:
     """Make a name lead to a deployment, wherever it led before."""
-    found = sql.first("SELECT name FROM projects WHERE id = ?", project_id)
-    where = address(kind, name, found[0] if found is not None else "")
+    where = address(kind, name, name_of(project_id))
     sql.execute(_POINT_ALIAS, project_id, kind, name, where, deployment_id, now())
 
 

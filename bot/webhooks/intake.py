@@ -8,9 +8,9 @@ import msgspec
 
 from bot import part_builds
 from bot.errors import SystemFault, UserError
-from bot.events import BuildCompleted, BuildFailed, Bus, DeploymentCreated
+from bot.events import BuildCompleted, BuildFailed, Bus, CommitSkipped, DeploymentCreated
 from bot.events import PullRequestClosed as PullRequestClosedEvent
-from bot.models import deployments, inbox, projects
+from bot.models import deployments, inbox, projects, skipped
 from bot.models.deployments import Requested
 from bot.models.group_commit import GroupCommit
 from bot.settings import Settings
@@ -143,8 +143,14 @@ class Intake:
     def _skip(self, decision: decisions.Skip, push: Push) -> Outcome:
         # The branch keeps the head it had: what is being built of it is still wanted,
         # since nothing takes its place.
-        deployments.skip(_connect(push), decision.sha, decision.branch)
-        return Outcome(False, decision.reason)
+        project_id = _connect(push)
+        new = deployments.skip(project_id, decision.sha, decision.branch)
+        if new:
+            self._bus.publish(CommitSkipped(project_id, decision.sha))
+        given_up = skipped.give_up(project_id, decision.sha, f"{decision.reason}.")
+        for told in given_up:
+            self._bus.publish(BuildFailed(*told))
+        return Outcome(False, decision.reason, telling=bool(new or given_up))
 
     def _delete_branch(self, branch: str, event: Push | BranchDeleted) -> Outcome:
         project = projects.by_name(event.repository)
@@ -154,7 +160,7 @@ class Intake:
         moved = projects.delete_ref(project.id, branch, event.moved_at, before)
         if not moved.moved:
             return Outcome(False, STALE)
-        self._supersede(project.id, branch, moved.replaced)
+        self._supersede(project.id, branch, moved.replaced, "its branch was deleted")
         return Outcome(True, f"the branch {branch} is gone")
 
     def _pull_request(
@@ -194,11 +200,11 @@ class Intake:
         self._bus.publish(PullRequestClosedEvent(pull_request_id))
         return Outcome(True, f"pull request {event.number} is closed")
 
-    def _supersede(self, project_id: int, branch: str, replaced: str) -> None:
+    def _supersede(self, project_id: int, branch: str, replaced: str, reason: str = "") -> None:
         if not replaced:
             return
-        for deployment_id, build_id in deployments.supersede(project_id, branch, replaced):
-            self._bus.publish(BuildFailed(deployment_id, build_id))
+        for told in deployments.supersede(project_id, branch, replaced, reason):
+            self._bus.publish(BuildFailed(*told))
 
     def _requested(self, requested: Requested, sha: str) -> Outcome:
         told = (requested.deployment_id, requested.build_id)

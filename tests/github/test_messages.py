@@ -204,3 +204,24 @@ def test_a_closed_pull_request_is_said_to_be_closed() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert messages.description(replace(STATE, seconds=seconds)) == f"Ready in {text}"
+
+
+def test_a_build_whose_branch_was_deleted_gave_way_to_no_newer_commit() -> None:
+    state = replace(STATE, status=BuildStatus.SUPERSEDED, error="its branch was deleted")
+    assert messages.commit_status(state)["description"] == "Given up: its branch was deleted"
+    assert "Superseded" not in messages.comment(state)
+
+
+def test_a_skipped_commit_is_neither_red_nor_pending() -> None:
+    said = messages.skipped_status("octo/site", "https://p.test")
+    assert (said["state"], said["context"]) == ("success", "deploystack")
+    assert said["description"].startswith("Skipped")
+
+
+def test_the_end_of_a_failed_builds_log_is_folded_and_stays_text() -> None:
+    log = "12:00:00.000 | <b>bold</b> ```\n12:00:01.000 > Failed"
+    state = replace(STATE, status=BuildStatus.FAILED, error="npm ci ended with 1", log_end=log)
+    text = messages.comment(state)
+    _, _, folded = text.partition("<details><summary>The end of the log</summary>\n\n")
+    assert folded == f"````text\n{log}\n````\n\n</details>"
+    assert text.index("npm ci ended with 1") < text.index("<details>")

@@ -14,7 +14,7 @@ from bot.github import messages
 from bot.github.report import Reporter
 from bot.models import deployments
 from bot.models.status import BuildStatus
-from bot.models.tables import Deployment, OutboxEntry, Project, PullRequest
+from bot.models.tables import Build, Deployment, OutboxEntry, Project, PullRequest
 from tests.github.conftest import API, ROOT, SHA, Desk, accept_all, bodies, sent, written
 
 MARKER = messages.marker("octo/site")
@@ -169,6 +169,41 @@ def test_a_superseded_commit_ends_neither_red_nor_pending(desk: Desk, github: Re
     )
     # GitHub never heard of the deployment, so it need not hear of its end.
     assert bodies(github, "POST", "/deployments") == []
+
+
+def test_a_skipped_commit_gets_a_status_that_nobody_waits_for(
+    desk: Desk, github: RequestsMock
+) -> None:
+    accept_all(github)
+    desk.publish(events.CommitSkipped(desk.project_id, SHA))
+    desk.deliver()
+    (body,) = bodies(github, "POST", f"/statuses/{SHA}")
+    assert (body["state"], body["context"]) == ("success", "deploystack")
+    assert body["description"] == "Skipped: the commit message asks for no deployment"
+
+
+def test_the_last_lines_of_a_failed_builds_log_are_in_its_comment(
+    desk: Desk, github: RequestsMock
+) -> None:
+    accept_all(github)
+    desk.open_pull_request()
+    asked = desk.request()
+    log = desk.settings.DATA_DIR / "logs/it.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"12:00:00.000 | line {number}\n" for number in range(500)))
+    desk.finish(asked.build_id, BuildStatus.FAILED, "npm run build ended with 1")
+    Build.update(logs="logs/it.log").execute()
+    desk.publish(events.BuildFailed(asked.deployment_id, asked.build_id))
+    desk.deliver()
+    text = bodies(github, "POST", "/issues/7/comments")[-1]["body"]
+    assert "line 499" in text
+    assert "line 480" in text
+    assert "line 479" not in text
+    Build.update(status=BuildStatus.READY).execute()
+    desk.publish(events.BuildCompleted(asked.deployment_id, asked.build_id))
+    newest = OutboxEntry.select().where(OutboxEntry.kind == "comment").order_by(OutboxEntry.id)[-1]
+    assert "Ready" in newest.payload
+    assert "line 499" not in newest.payload
 
 
 def test_each_open_pull_request_of_a_commit_gets_its_comment(

@@ -38,6 +38,7 @@ class Receiver:
             events.DeploymentCreated,
             events.BuildCompleted,
             events.BuildFailed,
+            events.CommitSkipped,
             events.PullRequestClosed,
         ):
             bus.subscribe(kind, self.told.append)
@@ -191,6 +192,41 @@ def test_a_skipped_commit_is_not_built_by_its_pull_request_either(receiver: Rece
     _, answer = receiver.send("pull_request", payloads.pull_request())
     assert answer["outcome"] == "ignored"
     assert Build.select().count() == 0
+
+
+def test_a_skipped_commit_is_said_to_be(receiver: Receiver) -> None:
+    skipped = payloads.push(ref="refs/heads/topic", head_commit={"message": "x [skip ci]"})
+    receiver.send("push", skipped)
+    assert receiver.told == [events.CommitSkipped(1, B)]
+    receiver.send("push", payloads.push(ref="refs/heads/other", head_commit=skipped["head_commit"]))
+    assert receiver.told == [events.CommitSkipped(1, B)]
+
+
+def test_a_build_that_its_pull_request_asked_for_first_is_given_up(receiver: Receiver) -> None:
+    _, opened = receiver.send("pull_request", payloads.pull_request())
+    receiver.told.clear()
+    skipped = payloads.push(ref="refs/heads/topic", head_commit={"message": "x [skip ci]"})
+    receiver.send("push", skipped)
+    build = Build.get_by_id(opened["build_id"])
+    assert (build.status, build.error_message) == (
+        BuildStatus.IGNORED,
+        "the commit message says [skip ci].",
+    )
+    assert receiver.told == [events.BuildFailed(opened["deployment_id"], opened["build_id"])]
+    _, again = receiver.send("pull_request", payloads.pull_request(action="reopened"))
+    assert again["build_id"] == opened["build_id"]
+    assert Build.select().count() == 1
+
+
+def test_a_build_whose_branch_is_deleted_says_so(receiver: Receiver) -> None:
+    _, pushed = receiver.send("push", payloads.push(ref="refs/heads/topic"))
+    gone = payloads.push(ref="refs/heads/topic", before=B, after="0" * 40, deleted=True)
+    receiver.send("push", gone)
+    build = Build.get_by_id(pushed["build_id"])
+    assert (build.status, build.error_message) == (
+        BuildStatus.SUPERSEDED,
+        "its branch was deleted",
+    )
 
 
 def test_a_skipped_push_leaves_the_build_before_it_alone(receiver: Receiver) -> None:
