@@ -220,9 +220,7 @@ UPDATE builds SET status = 'superseded', completed_at = ?, error_message = ? WHE
 """
 
 
-def supersede(
-    project_id: int, ref: str, replaced: str, reason: str = ""
-) -> list[tuple[str, str]]:
+def supersede(project_id: int, ref: str, replaced: str, reason: str = "") -> list[tuple[str, str]]:
     """Give up the unfinished builds of `replaced`, a commit that `ref` has left behind.
 
     `reason`: why, where that is not a newer commit.
