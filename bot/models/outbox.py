@@ -18,7 +18,7 @@ from bot.models.status import OutboxState
 from bot.models.tables import OutboxEntry
 
 # Longer than anything that is said to the code host in one go.
-LEASE = 120_000  # ms
+LEASE = 60_000  # ms
 
 _ADD = """
 INSERT INTO outbox

@@ -37,6 +37,15 @@ class Faults:
 
         self._repeat(kill, every)
 
+    def supervise(self, fleet: Fleet) -> None:
+        """No fault: what any supervisor does about processes that end."""
+
+        def look() -> None:
+            if revived := fleet.revive():
+                self.count["workers started again that found no database"] += revived
+
+        self._repeat(look, (1, 1))
+
     def restart_redis(self, redis: Redis, every: tuple[float, float]) -> None:
         """With what it held, and then without: what is to be done is in the database."""
         forgetting = itertools.cycle((False, True))

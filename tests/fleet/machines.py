@@ -220,6 +220,17 @@ class Fleet:
             machine.kill()
             machine.start()
 
+    def revive(self) -> int:
+        """Start workers again that have ended by themselves, as any supervisor does.
+
+        One that starts while the database is away ends. Answers how many there were.
+        """
+        with self._guard:
+            ended = [w for w in self.workers if w.process and w.process.poll() is not None]
+            for machine in ended:
+                machine.start()
+            return len(ended)
+
     def close(self) -> None:
         for machine in self.machines:
             if machine.process is not None and machine.process.poll() is None:

@@ -54,6 +54,7 @@ def test_two_hundred_pushes_through_every_kind_of_trouble_lose_nothing(
     services.proxy.share = 0.1
     faults = Faults(dice)
     faults.kill_workers(fleet, every=(6, 14))
+    faults.supervise(fleet)
     faults.restart_redis(services.redis, every=(15, 25))
     faults.restart_postgres(services.postgres, every=(20, 30), away=(0, 2, 8))
     faults.trouble_github(services.github, ("error", "limit", "stall"), 6, every=(10, 15))
@@ -62,6 +63,7 @@ def test_two_hundred_pushes_through_every_kind_of_trouble_lose_nothing(
         _send_all(services, pushes[start : start + 10], threads=5)
         _pause(5)
     faults.end()
+    fleet.revive()
     settle(services.database_url, 600)
     reckoning = _reckon(services, fleet, pushes, time.monotonic() - began, faults)
     with capsys.disabled():
