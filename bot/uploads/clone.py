@@ -29,11 +29,17 @@ _MOVED = re.compile(r"unable to update url base from redirection|returned error:
 
 
 def clone(
-    remote: Remote, target: Path, log: BuildLog, cancelled: threading.Event, seconds: float
+    remote: Remote,
+    target: Path,
+    log: BuildLog,
+    cancelled: threading.Event,
+    seconds: float,
+    largest: int,
 ) -> str:
     """Write the tree of the remote's commit into `target`; answers the commit's SHA.
 
-    Raises `UserError` (`repository-not-found`, `ref-not-found`, `repository-moved`, and
+    `largest`: bytes that its files may take together. Raises `UserError`
+    (`repository-not-found`, `ref-not-found`, `repository-moved`, `repository-too-large`, and
     those of `resolve`), `SystemFault` for what may pass, and `Stopped`.
     """
     options = git_options(remote, resolve(remote))
@@ -62,11 +68,24 @@ def clone(
         except GitFailed as error:
             raise _explained(error, remote) from None
         sha = git("rev-parse", "--verify", "FETCH_HEAD^{commit}")
+        _assure_size(git("ls-tree", "-r", "-l", "--full-tree", sha), remote, largest)
         work_tree = {"GIT_WORK_TREE": str(target)}
         git("read-tree", sha, environment=work_tree)
         git("checkout-index", "--all", "--force", "--quiet", environment=work_tree)
     log.say(f"Fetched {sha[:7]}")
     return sha
+
+
+def _assure_size(listing: str, remote: Remote, largest: int) -> None:
+    """Raises `UserError` where the files of a tree (`git ls-tree -l`) are too large together."""
+    sizes = (line.partition("\t")[0].rpartition(" ")[2] for line in listing.splitlines())
+    size = sum(int(found) for found in sizes if found.isdecimal())  # submodules have none
+    if size > largest:
+        raise UserError(
+            "repository-too-large",
+            f"The files of {remote.url} take {size >> 20} MB; {largest >> 20} MB are allowed.",
+            "Deploy what it builds, or ask the operator to raise BUILD_DISK.",
+        )
 
 
 def _explained(error: GitFailed, remote: Remote) -> UserError | SystemFault:

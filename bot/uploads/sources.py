@@ -136,7 +136,8 @@ class Sources:
                 log.say(f"Unpacked {len(unpacked.files)} files, {unpacked.size / 1e6:.1f} MB")
             case RemoteSource(url, ref):
                 remote = parse_remote(url, ref, self._settings.ALLOWED_GIT_HOSTS)
-                return clone(remote, target, log, cancelled, self._settings.BUILD_TIMEOUT)
+                seconds, largest = self._settings.BUILD_TIMEOUT, self._settings.BUILD_DISK
+                return clone(remote, target, log, cancelled, seconds, largest)
             case FilesSource(files):
                 self._copy_files(files, target)
                 log.say(f"Took {len(files)} files from the store")

@@ -37,10 +37,12 @@ class Clone:
         self.target = target
         self.log = ListLog()
 
-    def __call__(self, ref: str = "", name: str = "site", url: str = "") -> str:
+    def __call__(
+        self, ref: str = "", name: str = "site", url: str = "", largest: int = 1 << 30
+    ) -> str:
         url = url or self._server.url
         remote = parse_remote(f"{url}/owner/{name}.git", ref, (url,))
-        return clone(remote, self.target, self.log, threading.Event(), 30)
+        return clone(remote, self.target, self.log, threading.Event(), 30, largest)
 
     def files(self) -> list[str]:
         found = (path for path in self.target.rglob("*") if path.is_file())
@@ -50,6 +52,20 @@ class Clone:
 @pytest.fixture
 def cloned(server: GitServer, tmp_path: Path) -> Clone:
     return Clone(server, tmp_path / "work/tree")
+
+
+def test_what_is_too_large_is_refused_before_it_is_written(
+    repository: Repository, cloned: Clone
+) -> None:
+    # Packed it is next to nothing.
+    repository.commit(PAGES | {f"{number}.txt": "a" * 500_000 for number in range(5)})
+    with pytest.raises(UserError) as refused:
+        cloned(largest=2_000_000)
+    assert refused.value.code == "repository-too-large"
+    assert "BUILD_DISK" in refused.value.hint
+    assert cloned.files() == []
+    cloned(largest=2_600_000)
+    assert len(cloned.files()) == 7
 
 
 def test_the_default_branch_is_written_without_its_git_folder(
@@ -149,4 +165,4 @@ def test_a_clone_that_nobody_wants_any_more_is_ended(
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(Stopped):
-        clone(remote, tmp_path / "work/tree", ListLog(), cancelled, 30)
+        clone(remote, tmp_path / "work/tree", ListLog(), cancelled, 30, 1 << 30)
