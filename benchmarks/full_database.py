@@ -17,7 +17,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from benchmarks.bots import running_bot
 from benchmarks.programs import free_port, table
 from bot.local import push
 from bot.models import sql
-from bot.models.database import Database, connect
+from bot.models.database import connect
 from bot.models.ids import new_id, now
 from bot.settings import Settings
 
@@ -158,12 +158,13 @@ def of_largest(client: Client) -> dict[str, str]:
     }
 
 
-def fill(database: Database, deployments: int, files: int) -> None:
+def fill(database: Any, deployments: int, files: int) -> None:
     """Rows that nobody will ask for, as the bot would have written them."""
     moment = now()
     names = [f"octo/project-{number}" for number in range(_PROJECTS)]
     with database.write():
-        sql.execute_many(
+        _insert(
+            database,
             "INSERT INTO projects (name, production_branch, private, state, toolbar, "
             "build_on_visit, created_at, updated_at) VALUES (?, 'main', ?, 'active', ?, ?, ?, ?)",
             [(name, False, False, False, moment, moment) for name in names],
@@ -239,8 +240,13 @@ def fill(database: Database, deployments: int, files: int) -> None:
     ):  # fmt: skip
         for some in _portions(rows):
             with database.write(durable=False):
-                sql.execute_many(statement, some)
+                _insert(database, statement, some)
     database.execute_sql("ANALYZE")
+
+
+def _insert(database: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    cursor = database.connection().cursor()
+    cursor.executemany(statement.replace("?", database.param), rows)
 
 
 def _portions(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
