@@ -122,8 +122,8 @@ def test_a_log_is_followed_live_and_read_in_ranges_on_a_machine_that_did_not_wri
     assert (part.status, part.body) == (206, whole.body[10:20])
     assert bot.get(log, Range=f"bytes={len(whole.body)}-").status == 416
     assert "built elsewhere" in bot.get(f"/{sha}/").text
-    assert not (bot.settings.DATA_DIR / "logs").exists()
-    assert list((worker.settings.DATA_DIR / "logs").rglob("*.log"))
+    assert not list((bot.settings.DATA_DIR / "logs").rglob("bld-*.log"))
+    assert list((worker.settings.DATA_DIR / "logs").rglob("bld-*.log"))
 
 
 def test_a_worker_that_is_told_to_end_finishes_its_build_first(
