@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from bot.api.folder import Digests, digests_of
@@ -112,8 +112,13 @@ class Client:
                 self._send_contents(folder, digests.files, refused.problem["missing"], progress)
         raise SystemFault("upload-incomplete", "The host forgets contents as they are sent.")
 
-    def deploy_archive(self, archive: Path, choice: Choice) -> Any:
-        """Deploy a zip, tar.gz or tar.zst file. Raises `UserError`, `SystemFault`."""
+    def deploy_archive(
+        self, archive: Path, choice: Choice, progress: Progress = lambda _done, _of: None
+    ) -> Any:
+        """Deploy a zip, tar.gz or tar.zst file. Raises `UserError`, `SystemFault`.
+
+        `progress` is told how many of how many bytes.
+        """
         fields = {name: value for name, value in choice.fields().items() if value}
         query = urlencode(fields | {"name": archive.name})
         try:
@@ -124,7 +129,8 @@ class Client:
                     "Content-Type": "application/octet-stream",
                     "Content-Length": str(size),
                 }
-                return self.request("POST", f"/deploy?{query}", file, headers)
+                watched = cast(IO[bytes], _Watched(file, size, progress))
+                return self.request("POST", f"/deploy?{query}", watched, headers)
         except OSError as error:
             raise UserError("archive-unreadable", f"{archive}: {error.strerror}.") from None
 
@@ -278,6 +284,20 @@ class Client:
         if answer.status >= 300:
             raise Refused(answer.status, body if isinstance(body, dict) else {})
         return body
+
+
+class _Watched:
+    """A file on its way; `progress` is told of what has been read."""
+
+    def __init__(self, file: IO[bytes], size: int, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size)
+        self._progress(self._file.tell(), self._size)
+        return content
 
 
 def _answer(

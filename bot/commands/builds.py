@@ -58,7 +58,8 @@ def retry(session: Session, build: str, wait: bool, no_cache: bool, project: str
     query = "?no_cache=true" if no_cache else ""
     again = session.client.send("POST", f"builds/{found['id']}/retry{query}")["data"]
     if wait:
-        follow(session.client, again["id"])
+        with output.busy(f"Building {again['deployment_id']}") as say:
+            follow(session.client, again["id"], say)
         again = outcome(session.client, again["id"])
     session.show(again, [again["url"]])
 

@@ -48,7 +48,8 @@ def deploy(
             with output.progress("Uploading") as step:
                 taken = session.client.deploy_folder(folder, choice, step)
         elif path.is_file():
-            taken = session.client.deploy_archive(path, choice)
+            with output.progress("Uploading", in_bytes=True) as step:
+                taken = session.client.deploy_archive(path, choice, step)
         else:
             raise UserError(
                 "source-missing", f"{source} is neither a folder, nor a file, nor an address."
@@ -60,9 +61,8 @@ def deploy(
 
 def _finish(session: Session, taken: dict[str, Any], wait: bool) -> None:
     if taken["status"] != "ready" and wait:
-        if output.is_terminal():
-            output.note(output.styled(f"Building {taken['deployment_id']}", bold=True))
-        follow(session.client, taken["build_id"])
+        with output.busy(f"Building {taken['deployment_id']}") as say:
+            follow(session.client, taken["build_id"], say)
         build = outcome(session.client, taken["build_id"])
         taken = taken | {"status": build["status"], "stages": build["stages"]}
     elif taken["status"] != "ready":

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-import click
 
 from bot.api.client import Client
 from bot.errors import UserError
 
 
-def follow(client: Client, build_id: str, err: bool = True) -> None:
-    """Print a build's log until the build has ended."""
+def follow(client: Client, build_id: str, say: Callable[[str], None]) -> None:
+    """Say the lines of a build's log until the build has ended."""
     for line in client.follow(build_id):
-        click.echo(line, err=err)
+        say(line)
 
 
 def outcome(client: Client, build_id: str) -> dict[str, Any]:

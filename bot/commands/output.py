@@ -92,15 +92,23 @@ def size(count: int) -> str:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal; elsewhere nothing. The callable is told how many of how many."""
     if not is_terminal():
         yield lambda _done, _of: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    counts = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn(what), BarColumn(), *counts)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = None
 
