@@ -207,7 +207,7 @@ class Fleet:
         self.machines.append(machine)
         return machine
 
-    def ready(self, seconds: float = 60) -> None:
+    def ready(self, seconds: float = 120) -> None:
         """Wait until every machine is at work."""
         for machine in self.webs:
             wait_for(machine.answers, f"{machine.name} to answer", seconds)

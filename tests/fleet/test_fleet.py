@@ -34,10 +34,11 @@ def test_twenty_pushes_and_a_killed_worker_lose_nothing(
     began = time.monotonic()
     _send_all(services, pushes[:10], threads=4)
     fleet.replace(wait_for(lambda: _building(fleet), "a build", 20))
-    services.github.trouble = "error"
+    # Not more: after five errors GitHub is left alone for half a minute.
+    services.github.trouble = "limit"
     _send_all(services, pushes[10:], threads=4)
     services.github.trouble = ""
-    settle(services.database_url, 100)
+    settle(services.database_url, 200)
     reckoning = _reckon(services, fleet, pushes, time.monotonic() - began)
     assert not reckoning.problems, reckoning.table()
 
