@@ -119,3 +119,20 @@ def progress(what: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, in
             bars.update(task, completed=done, total=of)
 
         yield step
+
+
+@contextmanager
+def busy(what: str) -> Iterator[Callable[[str], None]]:
+    """On a terminal a line that moves, with how long it has been, below the lines that the
+    callable is told; elsewhere those lines alone. All of it on stderr."""
+    if not is_terminal():
+        yield note
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bars.add_task(what, total=None)
+        yield lambda line: bars.console.print(Text(line), soft_wrap=True)
