@@ -73,8 +73,8 @@ def nginx_configuration(folder: Path, port: int, bot: int, dashboard: int, data:
     )
     main = folder / "nginx.conf"
     main.write_text(
-        f"{user} daemon off; pcre_jit on; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;"
-        f"events {{}} http {{ access_log off; {temporary} {text} }}"
+        f"{user} daemon off; pcre_jit on; pid {folder}/pid; error_log {folder}/error.log;"
+        f"worker_processes 1; events {{}} http {{ access_log off; {temporary} {text} }}"
     )
     return main
 
