@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.models import inbox, projects
+from bot.models import inbox, projects, sql
 from bot.models.projects import Head
 from bot.models.tables import AuditEntry, Build, Token
 from bot.webhooks.events import Ping
@@ -84,6 +84,12 @@ def code_host(api: Running) -> None:
 def token(api: Running) -> str:
     api.new_token()
     return str(Token.get().id)
+
+
+def signing_key(api: Running) -> str:
+    live(api)  # what goes live is signed, and its key listed
+    (row,) = sql.rows("SELECT id FROM signing_keys")
+    return str(row[0])
 
 
 def fork(api: Running) -> None:
@@ -207,6 +213,7 @@ OPERATIONS: dict[str, Case] = {
         "/api/v1/dead-letters/{}/replay",
         None,
     ),
+    "DELETE /api/v1/signing-keys/{key_id}": (signing_key, "/api/v1/signing-keys/{}", None),
     "POST /api/v1/gc": (lambda api: None, "/api/v1/gc", {}),
     "POST /api/v1/users": (lambda api: None, "/api/v1/users", {"login": "ann"}),
     "PATCH /api/v1/users/{login}": (user, "/api/v1/users/ann", {"role": "admin"}),
