@@ -351,7 +351,7 @@ def test_a_closing_that_arrives_before_the_opening_is_not_undone_by_it(receiver:
     assert not PullRequest.get().open
 
 
-def test_a_fault_of_ours_is_told_as_such_and_leaves_no_trace(
+def test_a_fault_of_ours_is_told_as_such_and_leaves_the_delivery_alone(
     receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_event: events.DeploymentCreated) -> None:
@@ -362,7 +362,8 @@ def test_a_fault_of_ours_is_told_as_such_and_leaves_no_trace(
     assert (status, answer["code"]) == (500, "internal")
     assert "the disk is full" in caplog.text
     assert "disk" not in json.dumps(answer)
-    assert Delivery.select().count() == Build.select().count() == Ref.select().count() == 0
+    assert Build.select().count() == Ref.select().count() == 0
+    assert Delivery.get().outcome == "failed"
     assert receiver.woken == []
 
 
