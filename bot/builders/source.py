@@ -210,6 +210,13 @@ class Repositories:
                 f"The submodule {module.path} cannot be had: {error.message}",
                 "Is its URL right, was its commit pushed, and may this host read it?",
             ) from error
+        except SystemFault as fault:
+            if fault.code != "fetch-failed":
+                raise
+            # Its server is of the repository's choosing: no outage that concerns all builds.
+            raise SystemFault(
+                "submodule-unreachable", f"The submodule {module.path}: {fault.message}"
+            ) from fault
 
     def tidy(self) -> None:
         """Pack mirrors that grew by many small fetches. Cheap where there is nothing to do."""

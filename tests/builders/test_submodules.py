@@ -9,7 +9,7 @@ import pytest
 
 from bot.builders.source import Repositories
 from bot.builders.submodules import allowed_url, inside
-from bot.errors import UserError
+from bot.errors import SystemFault, UserError
 from bot.secret import Secret
 from tests.builders.conftest import ListLog
 from tests.builders.repositories import GitServer, Repository
@@ -72,6 +72,15 @@ def test_a_submodule_that_cannot_be_had_is_the_users_to_mend(tmp_path: Path) -> 
     with pytest.raises(UserError, match="theme") as raised:
         export(tmp_path / "mirrors", str(site.path), sha, tmp_path / "tree")
     assert raised.value.code == "submodule-unavailable"
+
+
+def test_a_submodules_server_that_is_away_is_no_outage_of_all_builds(tmp_path: Path) -> None:
+    site = Repository(tmp_path / "origin/owner/site.git")
+    site.commit({"index.html": "x"})
+    sha = with_submodule(site, "https://nobody.invalid/owner/theme.git", "theme", "1" * 40)
+    with pytest.raises(SystemFault, match="theme") as raised:
+        export(tmp_path / "mirrors", str(site.path), sha, tmp_path / "tree")
+    assert raised.value.code == "submodule-unreachable"
 
 
 def test_a_submodule_without_a_url_is_the_users_to_mend(tmp_path: Path) -> None:
