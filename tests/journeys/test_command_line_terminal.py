@@ -59,7 +59,7 @@ def test_a_folders_and_an_archives_upload_have_a_bar(bot: Bot, tmp_path: Path) -
     site = tmp_path / "bars"
     site.mkdir()
     for number in range(80):
-        (site / f"{number}.html").write_text(str(number))
+        (site / f"{number}.html").write_text(f"bar {number}")
     (site / "index.html").write_text("a page")
     shown, printed = at_a_terminal("deploy", str(site), folder=tmp_path, url=bot.url)
     assert "81/81" in shown
