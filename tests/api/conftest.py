@@ -30,7 +30,6 @@ from bot.worker import Worker
 from tests.api.web import Web
 from tests.programs import require_program
 
-
 # One that may be on this machine: then a bot of `localhost` can be reached by it.
 _GITHUB = "http://github.test/api/v3"
 
