@@ -98,6 +98,8 @@ def create_app(settings: Settings) -> WsgiApplication:
 
     visitors = LateApplication(lambda: _visitors(settings))
     counts = metrics.enable(settings)
+    if counts:
+        metrics.count_lookups()
     watched: dict[str, WsgiApplication] = {"/readyz": readiness(_checks(parts, tasks))}
     if counts:
         watched["/metrics"] = LateApplication(lambda: _metrics(settings))
@@ -220,6 +222,7 @@ def create_worker(settings: Settings) -> tuple[Worker, Tasks, Reconciler | None,
     parts = assemble(settings)
     if metrics.enable(settings):
         metrics.Builds(parts.bus)
+        metrics.count_lookups()
     if settings.OTLP_ENDPOINT:
         _trace(parts)
     approver = Approver(parts.database, parts.bus)

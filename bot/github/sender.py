@@ -250,9 +250,7 @@ class Sender:
         logger.warning("%s of %s is refused for good: %s", entry.kind, project.name, text)
         self._end(entry, OutboxState.DEAD, text)
 
-    def _note_refusal(
-        self, entry: OutboxEntry, project: Project, error: GithubException
-    ) -> None:
+    def _note_refusal(self, entry: OutboxEntry, project: Project, error: GithubException) -> None:
         """Have the project's people see why GitHub is told nothing more."""
         about_status = entry.kind == "status"
         gone = about_status and self._is_gone(project)
