@@ -75,6 +75,17 @@ class Client:
         given = {name: value for name, value in query.items() if value not in (None, "")}
         return self.request("GET", f"/api/v1/{path}" + (f"?{urlencode(given)}" if given else ""))
 
+    def every(self, path: str, **query: object) -> list[Any]:
+        """All of a list, page by page. Raises `Refused`, `SystemFault`."""
+        found: list[Any] = []
+        cursor = ""
+        while True:
+            page = self.get(path, limit=100, cursor=cursor, **query)
+            found += page["data"]
+            cursor = page["next"]
+            if not cursor:
+                return found
+
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """A change, as JSON. Raises `Refused`, `SystemFault`."""
         headers = _JSON if body is not None else {}

@@ -20,7 +20,8 @@ def alias() -> None:
 @remote
 def list_(session: Session, project: str) -> None:
     """List where the project's names lead: those set by hand (custom), and all others."""
-    found = session.client.get(f"projects/{session.project(project)['id']}/aliases")["data"]
+    listed = session.client.every(f"projects/{session.project(project)['id']}/aliases")
+    found = sorted(listed, key=lambda row: (row["kind"], row["name"]))
     rows = (
         (
             row["name"],

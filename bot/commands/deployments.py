@@ -51,9 +51,9 @@ def inspect(session: Session, deployment: str, project: str) -> None:
     """
     found = find.deployment(session, deployment, project)
     builds = session.client.get("builds", deployment_id=found["id"])["data"]
-    aliases = session.client.get(f"projects/{found['project_id']}/aliases")["data"]
+    aliases = f"projects/{found['project_id']}/aliases"
+    leading = session.client.every(aliases, deployment_id=found["id"])
     kept = session.client.get(f"deployments/{found['id']}/kept")["data"]
-    leading = [row for row in aliases if row["deployment_id"] == found["id"]]
     names = [f"{row['kind']} {row['name']}" for row in leading]
     session.show(
         found | {"builds": builds, "aliases": names, "kept": kept},

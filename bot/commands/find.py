@@ -54,7 +54,7 @@ def _led_to(session: Session, meant: str, project: str) -> dict[str, Any]:
     if meant and session.project_name(project):
         path = f"projects/{session.project(project)['id']}/aliases"
         address = f"{meant.rstrip('/')}/"
-        for row in session.client.get(path)["data"]:
+        for row in session.client.every(path):
             if row["name"] == meant or row["url"] == address:
                 answered = session.client.get(f"deployments/{row['deployment_id']}")
                 found: dict[str, Any] = answered["data"]

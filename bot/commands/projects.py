@@ -42,7 +42,8 @@ def create(session: Session, name: str, production_branch: str) -> None:
 def show(session: Session, name: str) -> None:
     """Show a project, and what its names lead to. Default: the linked one."""
     row = session.project(name)
-    aliases = session.client.get(f"projects/{row['id']}/aliases")["data"]
+    listed = session.client.every(f"projects/{row['id']}/aliases")
+    aliases = sorted(listed, key=lambda alias: (alias["kind"], alias["name"]))
     session.show(
         row | {"aliases": aliases},
         output.facts(

@@ -38,6 +38,7 @@ from bot.settings import Settings
 
 _LARGEST_FORM = 64 << 10  # bytes
 _DAY = 86_400_000  # ms
+_AT_ONCE = 24  # projects on a page
 
 
 def create_dashboard(settings: Settings, control: Control) -> Flask:
@@ -77,12 +78,23 @@ def _pages(settings: Settings, sessions: Sessions) -> Blueprint:
     def home() -> str:
         caller: Caller = g.caller
         caller.require(Scope.READ)
-        shown = overview.projects(caller.project_ids())
+        containing = request.args.get("q", "").strip()
+        found = overview.projects(
+            caller.project_ids(),
+            containing=containing,
+            after=request.args.get("after", ""),
+            limit=_AT_ONCE + 1,
+        )
         waiting = [w for w in approvals.waiting() if caller.scope_in(w.project_id) is not None]
         # The whole store is nobody's affair who sees some of the projects alone.
         storage = Retention.last() if caller.project_ids() is None else None
         return render_template(
-            "dashboard/home.html", projects=shown, waiting=waiting, storage=storage
+            "dashboard/home.html",
+            projects=found[:_AT_ONCE],
+            more=found[_AT_ONCE - 1].name if len(found) > _AT_ONCE else "",
+            containing=containing,
+            waiting=waiting,
+            storage=storage,
         )
 
     @pages.get("/projects/<int:project_id>")

@@ -26,12 +26,6 @@ SELECT kind, name FROM aliases WHERE address = ? AND NOT (project_id = ? AND kin
 _BRANCHES = f"SELECT name FROM refs WHERE project_id = {sql.REPOSITORY} AND NOT deleted"
 
 
-def of_project(project_id: int) -> list[Alias]:
-    """All of a project's aliases, those that pushes move included."""
-    rows = Alias.select().where(Alias.project == project_id)
-    return list(rows.order_by(Alias.kind, Alias.name))
-
-
 def point(project: Project, name: str, deployment_id: str) -> Alias:
     """Make a name lead to a live deployment of the project, wherever it led before.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -104,10 +105,21 @@ WHERE p.id = ? AND r.open ORDER BY r.number DESC LIMIT ?
 """
 
 
-def projects(visible: Collection[int] | None) -> list[ProjectRow]:
-    """The projects of these ids (`None`: all), by name."""
-    rows = [ProjectRow(*row) for row in sql.rows(f"{_PROJECTS} ORDER BY p.name")]
-    return [row for row in rows if visible is None or row.id in visible]
+def projects(
+    visible: Collection[int] | None, *, containing: str = "", after: str = "", limit: int = 24
+) -> list[ProjectRow]:
+    """Projects of these ids (`None`: all) by name: those that come after one, of which
+    `containing` is part.
+    """
+    escaped = re.sub(r"([\\%_])", r"\\\1", containing.lower())
+    conditions = ["p.name > ?", r"LOWER(p.name) LIKE ? ESCAPE '\'"]
+    if visible is not None:
+        conditions.append(f"p.id IN ({', '.join('?' * len(visible)) or 'NULL'})")
+    found = sql.rows(
+        f"{_PROJECTS} WHERE {' AND '.join(conditions)} ORDER BY p.name LIMIT ?",
+        after, f"%{escaped}%", *(visible or ()), limit,
+    )  # fmt: skip
+    return [ProjectRow(*row) for row in found]
 
 
 def project(project_id: int) -> ProjectRow | None:

@@ -34,6 +34,26 @@ def test_a_name_leads_where_it_was_last_set(api: Running) -> None:
     assert (listed["kind"], listed["name"], listed["deployment_id"]) == ("custom", "demo", second)
 
 
+def test_names_are_listed_page_by_page_and_by_what_they_lead_to(api: Running) -> None:
+    first, second = live(api), live(api)
+    for name in ("one", "two", "three"):
+        put(api, name, second if name == "two" else first)
+    listed: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = api.get(f"/api/v1/projects/1/aliases?limit=2&cursor={cursor}").json
+        listed += [row["name"] for row in page["data"]]
+        cursor = page["next"]
+    assert listed == ["three", "two", "one"]
+    for query, expected in (
+        (f"deployment_id={second}", ["two"]),
+        ("name=one", ["one"]),
+        ("kind=production", []),
+    ):
+        found = api.get(f"/api/v1/projects/1/aliases?{query}").json["data"]
+        assert [row["name"] for row in found] == expected
+
+
 def test_under_a_preview_domain_a_name_has_a_host(start: Callable[..., Running]) -> None:
     api = start(PREVIEW_DOMAIN="preview.test", PUBLIC_URL="http://localhost:8000")
     url = put(api, "demo", live(api)).json["data"]["url"]

@@ -11,7 +11,8 @@ from bot.api.conditional import answer, nothing, require_match
 from bot.api.problems import Problem
 from bot.api.services import Services
 from bot.api.v1 import find
-from bot.api.v1.schemas import Asked, ProjectPath, Time
+from bot.api.v1.paging import page_of
+from bot.api.v1.schemas import Asked, Page, Paged, ProjectPath, Time
 from bot.models import aliases
 from bot.models.addresses import alias_path
 from bot.models.status import AliasKind
@@ -43,8 +44,14 @@ class OneAlias(BaseModel):
     data: AliasOut
 
 
-class AliasList(BaseModel):
+class AliasPage(Page):
     data: list[AliasOut]
+
+
+class AliasFilter(Paged):
+    kind: AliasKind | None = None
+    name: str = Field("", max_length=255)
+    deployment_id: str = Field("", max_length=64)
 
 
 def blueprint(services: Services) -> APIBlueprint:
@@ -54,12 +61,19 @@ def blueprint(services: Services) -> APIBlueprint:
     @api.get(
         "/projects/<project_id>/aliases",
         summary="A project's aliases: production, branches, pull requests, and those set by hand",
-        responses={200: AliasList, 404: Problem},
+        responses={200: AliasPage, 400: Problem, 404: Problem},
     )
-    def list_aliases(path: ProjectPath) -> Response:
+    def list_aliases(path: ProjectPath, query: AliasFilter) -> Response:
         found = find.project(path.project_id, Scope.READ)
-        rows = aliases.of_project(found.id)
-        return answer(AliasList(data=[_shown(row, settings) for row in rows]))
+        rows = Alias.select().where(Alias.project == found.id)
+        if query.kind is not None:
+            rows = rows.where(Alias.kind == query.kind)
+        if query.name:
+            rows = rows.where(Alias.name == query.name)
+        if query.deployment_id:
+            rows = rows.where(Alias.deployment == query.deployment_id)
+        shown, cursor = page_of(rows, Alias.id, query)
+        return answer(AliasPage(data=[_shown(row, settings) for row in shown], next=cursor))
 
     @api.put(
         "/projects/<project_id>/aliases/<name>",
