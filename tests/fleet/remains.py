@@ -12,6 +12,8 @@ from bot.builders.sandbox.control_group import _candidates
 from tests.fleet.machines import Machine
 
 _PR_SET_CHILD_SUBREAPER = 36
+# Servers that other tests of this run have started and use.
+_others: set[int] = set()
 
 
 @contextlib.contextmanager
@@ -20,12 +22,23 @@ def adopting_orphans() -> Iterator[None]:
 
     https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html
     """
+    _others.update(_children())
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     try:
         yield
     finally:
+        _others.clear()
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    """Processes that this one, by any of its threads, has started."""
+    found: set[int] = set()
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found.update(map(int, path.read_text().split()))
+    return found
 
 
 def processes(own: Sequence[int]) -> list[str]:
@@ -44,7 +57,7 @@ def processes(own: Sequence[int]) -> list[str]:
     found, queue = [], [os.getpid()]
     while queue:
         for pid in children.get(queue.pop(), []):
-            if pid in own:
+            if pid in own or pid in _others:
                 continue
             found.append(f"{pid} {lines.get(pid, '?')}")
             queue.append(pid)
