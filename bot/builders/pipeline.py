@@ -152,9 +152,9 @@ class Pipeline:
 
         Raises `Ignored` where the project's rules name every bit of it.
         """
-        everything = sorted(source.tree.files)
         if not (plan.ignored_paths or plan.ignore_command) or job.fresh:
-            return everything
+            return []  # nobody asks
+        everything = sorted(source.tree.files)
         if not job.built or job.built == job.sha:
             return everything
         try:
