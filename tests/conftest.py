@@ -11,7 +11,7 @@ import pytest
 from bot.models.database import Database, connect
 from bot.settings import Settings, load
 from tests.servers import Postgres, Redis, start_postgres, start_redis
-from tests.storage.s3_server import S3Server
+from tests.storage.s3_server import FaultyProxy, S3Server
 
 # These tests run on both databases; elsewhere SQLite stands for both.
 _ON_BOTH = (
@@ -76,6 +76,14 @@ def s3_server() -> Iterator[S3Server]:
     server = S3Server()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def s3_proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
+    """A way to the S3 server on which calls fail as soon as its `share` is set."""
+    started = FaultyProxy(s3_server.port, share=0)
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="session")

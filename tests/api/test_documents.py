@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
 from tests.api.conftest import Running
-from tests.programs import require_program
+from tests.browsers import chromium
 
 # What the page's own "try it out" does.
 TRY = """async ([url, token]) => {
@@ -40,13 +39,9 @@ def url(api: Running) -> Iterator[str]:
 def test_a_documentation_page_shows_the_api_and_asks_no_other_host(
     api: Running, url: str, path: str, shown: str
 ) -> None:
-    chromium = require_program("chromium")
     asked: list[str] = []
     problems: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
@@ -57,7 +52,6 @@ def test_a_documentation_page_shows_the_api_and_asks_no_other_host(
         tried = page.evaluate(TRY, [f"{url}/api/v1/projects", api.new_token()])
         locally = page.evaluate(TRY, [f"{url}/api/v1/projects", ""])
         problems = [text for text in problems if "401" not in text]
-        browser.close()
     assert origin == "null", "a preview of the same host could reach into the page"
     assert (tried, locally) == (200, 401)
     assert problems == []

@@ -14,7 +14,7 @@ from typing import Any
 from wsgiref.simple_server import make_server
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from bot.app import create_app
 from bot.models import changes, tokens
@@ -22,7 +22,7 @@ from bot.models.database import Database, connect
 from bot.models.tokens import Scope
 from bot.settings import Settings
 from bot.storage.urls import open_store
-from tests.programs import require_program
+from tests.browsers import chromium
 from tests.serve.conftest import Deployer, _Quiet, _Server
 from tests.serve.test_processes import free_port
 
@@ -88,13 +88,8 @@ def stage(make_settings: Callable[..., Settings]) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = require_program("chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -19,12 +19,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.builders.repositories import http_backend
+from tests.http_servers import Listening, PatientHandler
 
 SECRET = "fleet-secret"
 ZEROS = "0" * 40
@@ -80,7 +81,7 @@ class Delivery:
     status: int = 0
 
 
-class GitHub:
+class GitHub(Listening):
     """Bare repositories lie in `root`; `deliver` tells webhooks to one of `hooks`, in turns."""
 
     def __init__(self, root: Path, host: str = "127.0.0.1") -> None:
@@ -94,11 +95,8 @@ class GitHub:
         self._id = 1000
         github = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # an answer is written in two parts
-
-            def do_GET(self) -> None:
+        class Handler(PatientHandler):
+            def answer(self) -> None:
                 if ".git/" in self.path:
                     self.close_connection = True
                     github.serve_git(self)
@@ -115,25 +113,9 @@ class GitHub:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_PATCH = do_GET  # noqa: N815 (the library's names)
+            do_GET = do_POST = do_PATCH = answer  # noqa: N815 (the library's names)
 
-            def handle(self) -> None:
-                try:
-                    super().handle()
-                except OSError:  # whoever asked is dead by now
-                    self.close_connection = True
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer((host, 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://{host}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler, host)
 
     def create(self, name: str) -> Repository:
         path = self.root / f"{name}.git"

@@ -19,10 +19,11 @@ from typing import Any
 
 import git
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from bot.local import push, supervisor
 from bot.settings import Settings, load
+from tests.browsers import chromium
 from tests.programs import require_program
 
 ROOT = Path(__file__).parents[2]
@@ -185,12 +186,7 @@ class Browser:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    chromium = require_program("chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with chromium("--disable-background-networking") as launched:
         page = launched.new_page()
         problems: list[str] = []
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
@@ -201,4 +197,3 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
             lambda r: problems.append(f"{r.url}: {r.status}") if r.status >= 400 else None,
         )
         yield Browser(page, problems)
-        launched.close()

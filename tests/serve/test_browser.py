@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from bot.models.status import BuildStatus, DeploymentStatus
 from bot.models.tables import Build, Deployment
-from tests.programs import require_program
+from tests.browsers import chromium
 from tests.serve.conftest import SHA, Deployer, Host
 
 PIXEL = (
@@ -21,13 +21,8 @@ PIXEL = (
 
 @pytest.fixture
 def browser_page() -> Iterator[Page]:
-    chromium = require_program("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def test_the_building_page_follows_the_build_and_turns_into_the_site(

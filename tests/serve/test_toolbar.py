@@ -11,7 +11,7 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext
 
 from bot.models import access, projects
 from bot.models.access import AccessKind
@@ -22,7 +22,7 @@ from bot.models.tables import Deployment, PullRequest
 from bot.serve import toolbar
 from bot.serve.toolbar import with_script
 from bot.storage.variants import add_variants
-from tests.programs import require_program
+from tests.browsers import chromium
 from tests.serve.conftest import SHA, Deployer, Host, wait_until
 
 PAGE = "<!doctype html><html lang=en><title>Site</title><body><h1>Hello</h1>" + "text " * 200
@@ -280,14 +280,9 @@ def test_it_comes_after_all_that_is_the_pages_own(page: bytes, expected: bytes) 
 
 @pytest.fixture
 def browser() -> Iterator[BrowserContext]:
-    chromium = require_program("chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        permissions = ["clipboard-read", "clipboard-write"]
+    permissions = ["clipboard-read", "clipboard-write"]
+    with chromium() as started:
         yield started.new_context(viewport={"width": 390, "height": 600}, permissions=permissions)
-        started.close()
 
 
 @pytest.mark.parametrize("path", ["", "strict"])

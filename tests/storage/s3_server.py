@@ -7,11 +7,11 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.http_servers import Listening, PatientHandler
 
 
 class S3Server:
@@ -57,7 +57,7 @@ class S3Server:
         self._process.wait(20)
 
 
-class FaultyProxy:
+class FaultyProxy(Listening):
     """Passes calls on, but for a `share` of them, which fail in one of several ways.
 
     It answers 503, closes without an answer, or breaks off in the middle of one.
@@ -72,10 +72,7 @@ class FaultyProxy:
         dice = random.Random(5)
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # an answer is written in two parts
-
+        class Handler(PatientHandler):
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
@@ -126,20 +123,4 @@ class FaultyProxy:
                 if self.command != "HEAD":
                     self.wfile.write(content if cut is None else content[:cut])
 
-            def handle(self) -> None:
-                try:
-                    super().handle()
-                except OSError:  # whoever asked is dead by now
-                    self.close_connection = True
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer((host, 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://{host}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler, host)

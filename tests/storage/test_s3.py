@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,10 @@ from bot.storage.remote_file import RemoteFile
 from bot.storage.s3 import S3Store
 from bot.storage.store import NotPublished, StoreFault
 from bot.storage.variants import add_variants
-from tests.storage.s3_server import FaultyProxy, S3Server
+from tests.storage.s3_server import FaultyProxy
 
 ROOM = 1 << 30
 LARGE = os.urandom(1 << 16) * 100  # more than a reader waits for
-
-
-@pytest.fixture
-def proxy(s3_server: S3Server) -> Iterator[FaultyProxy]:
-    started = FaultyProxy(s3_server.port, share=0)
-    yield started
-    started.stop()
 
 
 @pytest.fixture
@@ -143,10 +136,10 @@ def test_a_url_that_cannot_be_used_is_refused_with_the_setting_named(url: str) -
 
 
 def test_a_tenth_of_all_calls_may_fail_and_nobody_notices(
-    new_bucket: Callable[..., str], proxy: FaultyProxy, open_store: Callable[..., S3Store]
+    new_bucket: Callable[..., str], s3_proxy: FaultyProxy, open_store: Callable[..., S3Store]
 ) -> None:
-    url = new_bucket(proxy.url)
-    proxy.share = 0.1
+    url = new_bucket(s3_proxy.url)
+    s3_proxy.share = 0.1
     contents = [b"<h1>%d" % number for number in range(25)] + [LARGE]
     for round_ in range(2):
         writer = open_store(url, f"writer-{round_}")
@@ -157,22 +150,22 @@ def test_a_tenth_of_all_calls_may_fail_and_nobody_notices(
         assert found.files.keys() == manifest.files.keys()
         for number, content in enumerate(contents):
             assert read(reader, found.files[f"{number}.html"].digest) == content
-    assert proxy.failed > 10
-    assert proxy.passed > 100
+    assert s3_proxy.failed > 10
+    assert s3_proxy.passed > 100
 
 
 def test_a_store_that_is_down_is_a_fault_and_never_an_absence(
     new_bucket: Callable[..., str],
-    proxy: FaultyProxy,
+    s3_proxy: FaultyProxy,
     open_store: Callable[..., S3Store],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bot.storage.bucket._ATTEMPTS", 2)
     monkeypatch.setattr("bot.storage.remote_file._ATTEMPTS", 2)
-    url = new_bucket(proxy.url)
+    url = new_bucket(s3_proxy.url)
     digest = publish(open_store(url), [b"<h1>"]).files["0.html"].digest
     other = open_store(url, "other")
-    proxy.share = 1
+    s3_proxy.share = 1
     asked: list[Callable[[], Any]] = [
         lambda: other.manifest("dpl_1"),
         lambda: other.open(digest),
@@ -186,7 +179,7 @@ def test_a_store_that_is_down_is_a_fault_and_never_an_absence(
         with pytest.raises(StoreFault) as raised:
             ask()
         assert raised.value.code == "store-fault"
-    proxy.share = 0
+    s3_proxy.share = 0
     assert read(other, digest) == b"<h1>"
 
 
@@ -199,28 +192,28 @@ def test_a_bucket_that_does_not_exist_is_a_fault(
 
 
 def test_what_is_in_the_cache_is_read_while_the_store_is_down(
-    new_bucket: Callable[..., str], proxy: FaultyProxy, open_store: Callable[..., S3Store]
+    new_bucket: Callable[..., str], s3_proxy: FaultyProxy, open_store: Callable[..., S3Store]
 ) -> None:
-    store = open_store(new_bucket(proxy.url))
+    store = open_store(new_bucket(s3_proxy.url))
     digest = publish(store, [b"<h1>"]).files["0.html"].digest
-    proxy.share = 1
+    s3_proxy.share = 1
     assert read(store, digest) == b"<h1>"
 
 
 def test_an_upload_that_fails_leaves_nothing_published(
     new_bucket: Callable[..., str],
-    proxy: FaultyProxy,
+    s3_proxy: FaultyProxy,
     open_store: Callable[..., S3Store],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as without_repeats:
         without_repeats.setattr("bot.storage.bucket._ATTEMPTS", 1)
-        store = open_store(new_bucket(proxy.url))
+        store = open_store(new_bucket(s3_proxy.url))
     publish(store, [b"first"])
-    proxy.share = 1
+    s3_proxy.share = 1
     with pytest.raises(StoreFault):
         publish(store, [b"%d" % number for number in range(200)], "dpl_2")
-    proxy.share = 0
+    s3_proxy.share = 0
     # By connections of its own: the other's may still be closed under its hands.
     reader = open_store(store_url(store), "reader")
     assert [found[0] for found in reader.deployments()] == ["dpl_1"]
