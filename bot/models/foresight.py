@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bot.models import sql, workers
+from bot.models import queue, sql, workers
 from bot.models.database import proxy
 from bot.models.ids import now
 
@@ -26,7 +26,6 @@ ORDER BY priority, project_id, due_at, id LIMIT 10000
 _RUNNING = """
 SELECT project_id, started_at FROM builds WHERE status IN ('cloning', 'building', 'publishing')
 """
-_TURNS = "SELECT priority, project_id FROM turns"
 _LIMITS = "SELECT id, concurrency FROM projects WHERE concurrency IS NOT NULL"
 _TOOK = """
 SELECT completed_at - started_at FROM builds WHERE status = 'ready' AND project_id = ?
@@ -102,7 +101,7 @@ def _foresee(limit: int) -> dict[str, Waiting]:
 
 def _in_turn(queued: list[_Queued]) -> Iterator[_Queued]:
     """Priority by priority, and within one the projects in turns."""
-    turns = {int(priority): int(project) for priority, project in sql.rows(_TURNS)}
+    turns = queue.turns()
     for priority in sorted({one.priority for one in queued}):
         last = turns.get(priority, 0)
         lines: dict[int, deque[_Queued]] = {}

@@ -61,9 +61,9 @@ def next_build(limit: int, time: int) -> Candidate | None:
 
     `limit` is what a project without a limit of its own may have running; 0: any number.
     """
-    turns = {int(priority): int(project_id) for priority, project_id in sql.rows(_TURNS)}
+    had = turns()
     for priority in Priority:
-        last = turns.get(priority, 0)
+        last = had.get(priority, 0)
         for after, until in ((last, _LAST), (0, last)):
             found = _first(priority, after, until, limit, time)
             if found is not None:
@@ -83,6 +83,11 @@ def _first(priority: Priority, after: int, until: int, limit: int, time: int) ->
             return Candidate(build_id, project_id, priority, allowed)
         after = project_id
     return None
+
+
+def turns() -> dict[int, int]:
+    """By priority, the project that had its turn last."""
+    return {int(priority): int(project_id) for priority, project_id in sql.rows(_TURNS)}
 
 
 def had_turn(candidate: Candidate) -> None:
