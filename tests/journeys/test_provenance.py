@@ -110,9 +110,10 @@ def test_an_upload_is_signed_with_its_own_digest(
 def test_what_somebody_wrote_into_the_database_is_not_believed(
     bot: Bot, tmp_path: Path, verify: Callable[..., dict[str, Any]]
 ) -> None:
-    shas = [bot.push({"index.html": text}, tmp_path / "swapped", "swapped") for text in "ab"]
-    for sha in shas:
-        bot.ready(sha)
+    shas = []
+    for text in "ab":
+        shas.append(bot.push({"index.html": text}, tmp_path / "swapped", "swapped"))
+        bot.ready(shas[-1])  # or the second push would supersede it
     path = bot.settings.DATABASE_URL.removeprefix("sqlite:///")
     with sqlite3.connect(path, timeout=10) as database:
         first, second = (f"(SELECT id FROM deployments WHERE sha = '{sha}')" for sha in shas)
